@@ -1,0 +1,56 @@
+"""Economical neural architecture search: a Pareto front of small, accurate CNNs for your own images and device.
+
+The names below are imported when they are first used, so `import frugalnas` is quick and does not load torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from frugalnas.core import Candidate as Candidate
+    from frugalnas.core import Fidelity as Fidelity
+    from frugalnas.core import InputError as InputError
+    from frugalnas.core import Objective as Objective
+    from frugalnas.core import Problem as Problem
+    from frugalnas.core import Trial as Trial
+    from frugalnas.launch import Result as Result
+    from frugalnas.launch import resume as resume
+    from frugalnas.launch import search as search
+    from frugalnas.spaces.architecture import Architecture as Architecture
+    from frugalnas.spaces.architecture import build as build
+    from frugalnas.spaces.architecture import count as count
+    from frugalnas.study import Study as Study
+
+_MODULE_OF = {
+    "Candidate": "frugalnas.core",
+    "Fidelity": "frugalnas.core",
+    "InputError": "frugalnas.core",
+    "Objective": "frugalnas.core",
+    "Problem": "frugalnas.core",
+    "Trial": "frugalnas.core",
+    "Result": "frugalnas.launch",
+    "resume": "frugalnas.launch",
+    "search": "frugalnas.launch",
+    "Architecture": "frugalnas.spaces.architecture",
+    "build": "frugalnas.spaces.architecture",
+    "count": "frugalnas.spaces.architecture",
+    "Study": "frugalnas.study",
+}
+
+
+# Hidden from type checkers, which would otherwise take any misspelt name for an attribute.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*_MODULE_OF, "__version__"])

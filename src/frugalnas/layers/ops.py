@@ -1,0 +1,94 @@
+"""From layers as data to torch modules."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frugalnas.layers import plan
+
+
+def module(layers: plan.Layers) -> nn.Module:
+    """The layers as one module with freshly initialised weights (torch's defaults and global generator)."""
+    if not layers:
+        return nn.Identity()
+    return nn.Sequential(*(_layer(layer) for layer in layers))
+
+
+def _layer(layer: plan.Layer) -> nn.Module:
+    match layer:
+        case plan.Conv(inputs, outputs, kernel, stride, dilation, groups):
+            return nn.Conv2d(inputs, outputs, kernel, stride, layer.padding, dilation, groups, bias=False)
+        case plan.BatchNorm(channels):
+            return nn.BatchNorm2d(channels)
+        case plan.ReLU(in_place):
+            return nn.ReLU(inplace=in_place)
+        case plan.MaxPool(kernel, stride, padding):
+            return nn.MaxPool2d(kernel, stride, padding)
+        case plan.AvgPool(kernel, stride, padding):
+            return nn.AvgPool2d(kernel, stride, padding, count_include_pad=False)
+        case plan.AdaptivePool(side):
+            return nn.AdaptiveAvgPool2d(side)
+        case plan.Shift():
+            return Shift()
+        case plan.Zero(stride):
+            return Zero(stride)
+        case plan.Flatten():
+            return nn.Flatten()
+        case plan.Linear(inputs, outputs):
+            return nn.Linear(inputs, outputs)
+        case plan.Residual(layers):
+            return Residual(module(layers))
+        case plan.Parallel(branches):
+            return Parallel([module(branch) for branch in branches])
+
+
+class Shift(nn.Module):
+    """See `plan.Shift`: (N, C, H, W) -> (N, C, H - 1, W - 1) for even sides, (N, C, H, W) for odd ones."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bottom, right = x.shape[2] % 2, x.shape[3] % 2
+        x = x[:, :, 1:, 1:]
+        return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+
+
+class Zero(nn.Module):
+    """(N, C, H, W) -> zeros (N, C, ceil(H / stride), ceil(W / stride))."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
+
+
+class Residual(nn.Module):
+    """x + layers(x)."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.layers(x)
+        return x + result
+
+
+class Parallel(nn.Module):
+    """The outputs of all branches, concatenated along the channels."""
+
+    def __init__(self, branches: list[nn.Module]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+def drop_path(x: Tensor, probability: float) -> Tensor:
+    """Zero whole samples of `x` (N, C, H, W) with this probability, scale the others up (Larsson et al. 2017)."""
+    keep = 1.0 - probability
+    mask = x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep)  # (N, 1, 1, 1)
+    return x * mask.div_(keep)

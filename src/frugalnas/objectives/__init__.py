@@ -1,0 +1,1 @@
+"""At what price: costs of a network that are known before training."""

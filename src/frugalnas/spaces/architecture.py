@@ -1,0 +1,129 @@
+"""One architecture, and its interchange format: JSON that says everything needed to build the network.
+
+    {"format": "frugalnas/architecture", "version": 1,
+     "space": {"type": "cell", ...the arguments of the space...}, "genotype": [...]}
+
+Arguments of the space that have a default may be left out. A file is checked, never executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalnas.core import Genotype, InputError, nearest
+from frugalnas.layers.cost import Count
+from frugalnas.spaces import SPACES
+from frugalnas.spaces.cell import CellSpace
+
+if TYPE_CHECKING:
+    from frugalnas.layers.cell import CellNetwork
+
+FORMAT, VERSION = "frugalnas/architecture", 1
+MOST_PARAMS, MOST_BYTES, MOST_TEXT = 10**9, 2**36, 10**6  # what a file may ask for, and its size
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A genotype and the space it belongs to. Raises InputError for a genotype of another space."""
+
+    space: CellSpace
+    genotype: Genotype
+
+    def __post_init__(self) -> None:
+        self.space.describe(self.genotype)
+
+    def to_json(self) -> dict[str, Any]:
+        """The interchange format: plain dictionaries, lists, strings and numbers."""
+        types = {space: name for name, space in SPACES.items()}
+        space = {"type": types[type(self.space)]} | {key: _plain(value) for key, value in asdict(self.space).items()}
+        return {"format": FORMAT, "version": VERSION, "space": space, "genotype": list(map(int, self.genotype))}
+
+    @staticmethod
+    def from_json(data: object) -> Architecture:
+        """Read the interchange format.
+
+        Raises InputError, one line, for anything else: another format or version, a missing or unknown key (with the
+        nearest known one), a genotype of the wrong length, a gene that is no whole number or out of range, a network
+        beyond 10**9 parameters or 64 GiB of activations.
+        """
+        content = _object(data, "an architecture", ("format", "version", "space", "genotype"))
+        if content.get("format") != FORMAT:
+            raise InputError(f"format is {content.get('format')!r}: expected {FORMAT!r}")
+        if type(content.get("version")) is not int or content["version"] != VERSION:
+            raise InputError(f"version is {content.get('version')!r}: this release reads version {VERSION}")
+        space = _space(content.get("space"))
+        genes = content.get("genotype")
+        if not isinstance(genes, Sequence) or isinstance(genes, str):
+            raise InputError("the genotype is missing or no list of whole numbers")
+        for index, gene in enumerate(genes):
+            if type(gene) is not int:
+                raise InputError(f"gene {index} is {gene!r}: expected a whole number")
+        architecture = Architecture(space, tuple(genes))
+        params, memory = space.count(architecture.genotype).params, space.peak_bytes(architecture.genotype)
+        if params > MOST_PARAMS:
+            raise InputError(f"the network would have {params:,} parameters: at most {MOST_PARAMS:,} are accepted")
+        if memory > MOST_BYTES:
+            raise InputError(f"the network would need {memory:,} bytes an image: at most {MOST_BYTES:,} are accepted")
+        return architecture
+
+    def save(self, path: Path) -> None:
+        """Write the interchange format to a file."""
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", "utf-8")
+
+    @staticmethod
+    def load(path: Path) -> Architecture:
+        """Read a file that `save` wrote. Raises InputError, which names the file, for any other."""
+        try:
+            with path.open("rb") as file:
+                text = file.read(MOST_TEXT + 1)
+            if len(text) > MOST_TEXT:
+                raise InputError(f"more than {MOST_TEXT:,} bytes")
+            return Architecture.from_json(json.loads(text.decode("utf-8")))
+        except (OSError, ValueError, RecursionError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error) or "nested too deeply"
+            raise InputError(f"{path}: {reason}") from error
+
+
+def build(architecture: Architecture | Mapping[str, Any]) -> CellNetwork:
+    """The network of an architecture or of its JSON, with fresh weights. Raises InputError for bad JSON."""
+    found = _architecture(architecture)
+    return found.space.build(found.genotype)
+
+
+def count(architecture: Architecture | Mapping[str, Any]) -> Count:
+    """Parameters and work of an architecture or of its JSON, without building it. Raises InputError for bad JSON."""
+    found = _architecture(architecture)
+    return found.space.count(found.genotype)
+
+
+def _architecture(given: Architecture | Mapping[str, Any]) -> Architecture:
+    return given if isinstance(given, Architecture) else Architecture.from_json(given)
+
+
+def _space(data: object) -> CellSpace:
+    kind = data.get("type") if isinstance(data, Mapping) else None
+    if not isinstance(kind, str) or kind not in SPACES:
+        raise InputError(f"space.type is {kind!r}: {nearest(str(kind), tuple(SPACES))}")
+    space = SPACES[kind]
+    arguments = _object(data, "space", ("type", *(field.name for field in fields(space))))
+    for field in fields(space):
+        if field.default is MISSING and field.name not in arguments:
+            raise InputError(f"space.{field.name} is missing")
+    return space(**{name: value for name, value in arguments.items() if name != "type"})
+
+
+def _object(data: object, name: str, known: tuple[str, ...]) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise InputError(f"{name} is a {type(data).__name__}: expected an object with {', '.join(known)}")
+    for key in data:
+        if key not in known:
+            raise InputError(f"unknown key {key!r} in {name}: {nearest(str(key), known)}")
+    return data
+
+
+def _plain(value: object) -> object:
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

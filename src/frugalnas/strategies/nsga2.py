@@ -1,0 +1,160 @@
+"""NSGA-II: a fast and elitist multiobjective genetic algorithm.
+
+Deb, Pratap, Agarwal, Meyarivan, IEEE Transactions on Evolutionary Computation 6(2), 2002. References: III-A
+non-dominated sorting, III-B crowding distance and crowded-comparison operator, III-C main loop. With the settings of
+EEEA-Net (Termritthikun et al. 2021, algorithm 1) or of NSGA-Net (Lu et al. 2019) it is the search of these systems.
+
+Differences from the paper
+- Genes are integers: uniform or two-point crossover, and a redrawn gene pair or integer polynomial mutation.
+- Children are bred one at a time, when asked for; a mating gives one child (the paper keeps both).
+- A child whose architecture was asked before is bred again, a bounded number of times.
+- Candidates that fail or break a limit never enter the population and fill no slot: generation 0 samples and later
+  generations breed until enough candidates are done. With a limit on a cheap objective, generation 0 is the Early-Exit
+  Population Initialisation of EEEA-Net (eq. 6); that system lets later children break the limit, this one does not.
+- `population` and `offspring` may differ, the tournament may have any size, crowding may be weighted per objective.
+- Equal crowded-comparison keys are decided by trial number, so that the order in which trials end does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+
+from frugalnas.core import Candidate, Genotype, InputError, Space, Trial, nearest
+from frugalnas.pareto import crowded_keys, point
+from frugalnas.variation import (
+    mutate_pair,
+    polynomial_mutation,
+    random_genotype,
+    tournament,
+    two_point_crossover,
+    uniform_crossover,
+)
+
+Crossover = Literal["uniform", "two_point"]
+Mutation = Literal["pair", "polynomial"]
+CROSSOVERS = {"uniform": uniform_crossover, "two_point": two_point_crossover}
+
+
+@dataclass
+class NSGA2:
+    """NSGA-II as ask and tell. Generational: waits (None) while a generation is complete but not all told.
+
+    `objectives`: names of the values to minimise. `population`: parents kept, and trials of generation 0. `offspring`:
+    children per later generation (None: as many). `crossover_probability`, `mutation_probability`: the chance of a
+    child to be crossed, and to be mutated. `eta`, `gene_probability`: of the polynomial mutation, the index of its
+    distribution and the chance of each gene (None: one gene on average). `tournament_size`: parents compared for each
+    one chosen. `weights`: of the objectives in the crowding distance (None: 1 each). `attempts`: how often a child is
+    bred, at most, to get an architecture that was not asked before. `generations`: after so many, generation 0
+    included, there are no more candidates (None: the study's budget decides). Raises InputError for values out of
+    range.
+    """
+
+    space: Space
+    objectives: tuple[str, ...]
+    population: int = 40
+    offspring: int | None = None
+    crossover: Crossover = "uniform"
+    crossover_probability: float = 0.9
+    mutation: Mutation = "pair"
+    mutation_probability: float = 1.0
+    eta: float = 3.0
+    gene_probability: float | None = None
+    tournament_size: int = 2
+    weights: tuple[float, ...] | None = None
+    attempts: int = 50
+    generations: int | None = None
+    _parents: list[Trial] = field(default_factory=list, init=False, repr=False)
+    _keys: list[tuple[float, float]] = field(default_factory=list, init=False, repr=False)
+    _done: list[Trial] = field(default_factory=list, init=False, repr=False)
+    _untold: int = field(default=0, init=False, repr=False)
+    _generation: int = field(default=0, init=False, repr=False)
+    _asked: set[Genotype] = field(default_factory=set, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def ask(self, rng: np.random.Generator) -> Candidate | None:
+        """The next candidate, bred with `rng`; None while the trials under way may complete the generation."""
+        if self._generation == self.generations or len(self._done) + self._untold >= self._slots:
+            return None
+        for _ in range(self.attempts):
+            candidate = self._breed(rng)
+            architecture = self.space.canonical(candidate.genotype)
+            if architecture not in self._asked:
+                break
+        self._asked.add(architecture)
+        self._untold += 1
+        return candidate
+
+    def tell(self, trial: Trial) -> None:
+        """Learn a result; the one that completes a generation selects the next parents. Raises InputError for a done
+        trial without a value for each objective.
+        """
+        if trial.status == "done":
+            point(trial, self.objectives)
+            self._done.append(trial)
+        self._untold -= 1
+        if len(self._done) == self._slots:
+            self._select()
+
+    @property
+    def _slots(self) -> int:
+        return self.population if not self._generation or self.offspring is None else self.offspring
+
+    def _breed(self, rng: np.random.Generator) -> Candidate:
+        domains = self.space.domains
+        if not self._parents:
+            return Candidate(random_genotype(rng, domains))
+        first = self._parents[tournament(rng, self._keys, self.tournament_size)]
+        child = first.candidate.genotype
+        parents: tuple[int, ...] = (first.number,)
+        if rng.random() < self.crossover_probability:
+            second = self._parents[tournament(rng, self._keys, self.tournament_size)]
+            child, _ = CROSSOVERS[self.crossover](rng, child, second.candidate.genotype)
+            if second is not first:
+                parents = (first.number, second.number)
+        if rng.random() < self.mutation_probability:
+            if self.mutation == "pair":
+                child = mutate_pair(rng, child, domains)
+            else:
+                chance = 1 / len(domains) if self.gene_probability is None else self.gene_probability
+                child = polynomial_mutation(rng, child, domains, self.eta, chance)
+        return Candidate(child, parents=parents)
+
+    def _select(self) -> None:
+        """R = P u Q, sorted by crowded comparison; the first `population` are the next parents (III-C)."""
+        merged = self._parents + sorted(self._done, key=lambda trial: trial.number)
+        keys = crowded_keys([point(trial, self.objectives) for trial in merged], self.weights)
+        best = sorted(range(len(merged)), key=lambda index: (*keys[index], merged[index].number))[: self.population]
+        self._parents = [merged[index] for index in best]
+        self._keys = [keys[index] for index in best]
+        self._done = []
+        self._generation += 1
+
+
+def _check(settings: NSGA2) -> None:
+    for name in ("population", "offspring", "tournament_size", "attempts", "generations"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} = {value}: expected 1 or more")
+    if settings.eta < 0:
+        raise InputError(f"eta = {settings.eta}: expected 0 or more")
+    for name in ("crossover_probability", "mutation_probability", "gene_probability"):
+        value = getattr(settings, name)
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"{name} = {value}: expected a probability in [0, 1]")
+    _check_name("crossover", settings.crossover, get_args(Crossover))
+    _check_name("mutation", settings.mutation, get_args(Mutation))
+    if not settings.objectives:
+        raise InputError("objectives is empty: expected the name of at least one value to minimise")
+    if settings.weights is not None and len(settings.weights) != len(settings.objectives):
+        raise InputError(f"{len(settings.weights)} weights: expected {len(settings.objectives)}, one per objective")
+
+
+def _check_name(setting: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise InputError(f"unknown {setting} {name!r}: {nearest(name, known)}")

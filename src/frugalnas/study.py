@@ -1,0 +1,228 @@
+"""The loop: ask, screen, rate, tell; journalled, so that a study resumes by replay."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+from frugalnas.core import (
+    Candidate,
+    Genotype,
+    InputError,
+    Problem,
+    Strategy,
+    Trial,
+    evaluate,
+    rng_for,
+    screen,
+    trial_seed,
+)
+from frugalnas.distribute import Executor
+from frugalnas.pareto import front
+from frugalnas.store import Event, Journal, ask_event, candidate_of, tell_event, trial_of
+
+Rated = tuple[Trial, float]
+
+
+class Study:
+    """One search: a problem, a strategy and what has been told so far.
+
+    With a `journal`, every ask and tell is recorded, and the events it already holds are first played through
+    `strategy`, which must be new: a study resumes where it was. `ordered` tells rated trials in the order asked, which
+    makes the journal independent of timing; without it they are told as they finish. Candidates beyond a limit are
+    told at once, and after `max_rejections` of them in a row the study stops.
+
+    `trials` are in the order told. Raises InputError where the journal was made with another seed or configuration.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        strategy: Strategy,
+        *,
+        seed: int = 0,
+        journal: Journal | None = None,
+        ordered: bool = True,
+        max_rejections: int = 10_000,
+    ) -> None:
+        self.problem, self.strategy, self.seed = problem, strategy, seed
+        self.ordered, self.max_rejections = ordered, max_rejections
+        self.trials: list[Trial] = []
+        self.rated = 0
+        self._asked = 0
+        self._untold: dict[int, Candidate] = {}
+        self._known: dict[tuple[Genotype, int], Trial | Future[Rated]] = {}
+        self._rejected_in_a_row: list[Trial] = []
+        self._journal = journal
+        self._born = time.monotonic()
+        if journal is not None:
+            self._replay(journal.events)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The non-dominated trials so far, by the first objective."""
+        return front(self.trials, self.problem.minimised)
+
+    @property
+    def seconds(self) -> float:
+        """How long the study has run, over all its sessions."""
+        return self._journal.age if self._journal else time.monotonic() - self._born
+
+    def run(
+        self,
+        executor: Executor,
+        *,
+        trials: int | None = None,
+        minutes: float | None = None,
+        progress: Callable[[Study], None] | None = None,
+    ) -> str:
+        """Search until `trials` are rated (rejected ones are free) or the study is `minutes` old; both are totals.
+
+        Returns why it ended: "trials", "minutes" or "finished" (the strategy has nothing more to ask). `progress` is
+        called after each told trial. Raises InputError when limits reject everything or the journal cannot be written.
+        """
+        pending: dict[int, Future[Rated]] = {}
+        tell = self._teller(progress)
+        try:
+            for number, candidate in list(self._untold.items()):
+                self._start(number, candidate, executor, pending, tell)
+            while True:
+                enough = False
+                while len(pending) < executor.window:
+                    if self._left(minutes) == 0:
+                        return "minutes"
+                    if enough := trials is not None and self.rated + len(pending) >= trials:
+                        break
+                    asked = self.strategy.ask(rng_for(self.seed, self._asked))
+                    if asked is None:
+                        break
+                    self._start(self._record(asked), asked, executor, pending, tell)
+                if not pending:
+                    return "trials" if enough else "finished"
+                finished = self._finished(pending, self._left(minutes))
+                if not finished:
+                    return "minutes"
+                for number in finished:
+                    tell(*self._outcome(number, pending.pop(number)))
+        finally:
+            for future in pending.values():
+                future.cancel()
+            self._known = {key: known for key, known in self._known.items() if isinstance(known, Trial)}
+
+    def _left(self, minutes: float | None) -> float | None:
+        return None if minutes is None else max(0.0, minutes * 60 - self.seconds)
+
+    def _finished(self, pending: dict[int, Future[Rated]], timeout: float | None) -> list[int]:
+        """The next trials to tell: the oldest, or without `ordered` all that are finished; [] when time is up."""
+        if self.ordered:
+            oldest = next(iter(pending))
+            return [oldest] if wait([pending[oldest]], timeout).done else []
+        done = wait(pending.values(), timeout, FIRST_COMPLETED).done
+        return [number for number, future in pending.items() if future in done]
+
+    def _record(self, candidate: Candidate) -> int:
+        number = self._asked
+        self._asked += 1
+        self._untold[number] = candidate
+        if self._journal:
+            self._journal.append(ask_event(number, candidate))
+        return number
+
+    def _start(
+        self,
+        number: int,
+        candidate: Candidate,
+        executor: Executor,
+        pending: dict[int, Future[Rated]],
+        tell: Callable[[Trial, float], None],
+    ) -> None:
+        """Tell a candidate beyond a limit at once, answer a repeated one from the record, have any other rated."""
+        costs, broken = screen(self.problem, candidate.genotype)
+        if broken:
+            tell(Trial(number, candidate, "rejected", costs, broken), 0.0)
+            self._check_rejections()
+            return
+        key = self._key(candidate)
+        known = self._known.get(key)
+        if known is None:
+            seed = trial_seed(self.seed, number)
+            known = self._known[key] = executor.submit(evaluate, self.problem, number, candidate, costs, seed)
+        if isinstance(known, Trial):
+            answer: Future[Rated] = Future()
+            answer.set_result((known, 0.0))
+            known = answer
+        pending[number] = known
+
+    def _outcome(self, number: int, future: Future[Rated]) -> Rated:
+        """What the executor says of a candidate; an equal one's answer is told as this one's own."""
+        candidate = self._untold[number]
+        try:
+            trial, seconds = future.result()
+        except Exception as error:
+            costs, _ = screen(self.problem, candidate.genotype)
+            return Trial(number, candidate, "failed", costs, f"{type(error).__name__}: {error}"), 0.0
+        if trial.number == number:
+            return trial, seconds
+        reason = f"same as trial {trial.number}" + (f": {trial.reason}" if trial.reason else "")
+        return Trial(number, candidate, trial.status, trial.values, reason), 0.0
+
+    def _teller(self, progress: Callable[[Study], None] | None) -> Callable[[Trial, float], None]:
+        def tell(trial: Trial, seconds: float) -> None:
+            if self._journal:
+                self._journal.append(tell_event(trial), durable=trial.status != "rejected")
+                if trial.status != "rejected":
+                    self._journal.time(trial.number, seconds)
+            self._learn(trial)
+            if progress:
+                progress(self)
+
+        return tell
+
+    def _learn(self, trial: Trial) -> None:
+        del self._untold[trial.number]
+        self.trials.append(trial)
+        if trial.status == "rejected":
+            self._rejected_in_a_row.append(trial)
+        else:
+            self.rated += 1
+            self._rejected_in_a_row.clear()
+            key = self._key(trial.candidate)
+            if not isinstance(self._known.get(key), Trial):
+                self._known[key] = trial
+        self.strategy.tell(trial)
+
+    def _key(self, candidate: Candidate) -> tuple[Genotype, int]:
+        return self.problem.space.canonical(candidate.genotype), candidate.rung
+
+    def _check_rejections(self) -> None:
+        if len(self._rejected_in_a_row) < self.max_rejections:
+            return
+        limits = {objective.name: objective.limit for objective in self.problem.objectives}
+        broken = [(name, trial.values[name]) for trial in self._rejected_in_a_row for name in [trial.broken]]
+        parts = [
+            f"{count:,} by {name} <= {limits[name]:,.6g} (smallest seen {min(v for n, v in broken if n == name):,.6g})"
+            for name, count in Counter(name for name, _ in broken).most_common()
+        ]
+        raise InputError(f"{len(broken):,} candidates in a row were rejected, {', '.join(parts)}: raise the limit")
+
+    def _replay(self, events: list[Event]) -> None:
+        for line, event in enumerate(events, start=2):
+            try:
+                if "ask" in event:
+                    self._replay_ask(event["ask"], candidate_of(event))
+                else:
+                    self._learn(trial_of(event, self._untold[event["tell"]]))
+            except (KeyError, TypeError, AttributeError) as error:
+                raise InputError(f"journal line {line} is not a valid event: {type(error).__name__} {error}") from None
+
+    def _replay_ask(self, number: int, recorded: Candidate) -> None:
+        candidate = self.strategy.ask(rng_for(self.seed, number))
+        if number != self._asked or candidate != recorded:
+            raise InputError(
+                f"the journal does not fit: as trial {number} it recorded {recorded}, this code and configuration ask "
+                f"for {candidate} as trial {self._asked}; resume with the version and settings that began the study"
+            )
+        self._asked += 1
+        self._untold[number] = recorded

@@ -1,0 +1,137 @@
+"""Image classification: train on the training part, score on the validation part. The test part is never read."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frugalnas.core import Fidelity, InputError, nearest
+from frugalnas.tasks.data import DataSource, Images, load_search
+from frugalnas.tasks.loop import Normalise, Recipe, fit, measure, predict
+
+Part = Literal["train", "validation"]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The images of `data` and what training and scoring on them means.
+
+    `recipe`: how to train; its pixels are at the resolution of the data, and shrink with that of a fidelity. `device`:
+    "auto" (a GPU where torch finds one), "cpu", "cuda", "cuda:N" or "mps". `batch`: images at once when scoring.
+    Images are read once per process and stay in memory, on the device. Raises InputError.
+    """
+
+    data: DataSource = field(default_factory=DataSource)
+    recipe: Recipe = field(default_factory=Recipe)
+    device: str = "auto"
+    batch: int = 256
+
+    def __post_init__(self) -> None:
+        device_of(self.device)
+        if self.batch < 1:
+            raise InputError(f"task.batch = {self.batch}: expected 1 or more")
+
+    def facts(self) -> dict[str, int]:
+        """`in_channels`, `classes` and `resolution` of the data, by the names that a space's constructor has."""
+        train, _ = _parts(self.data)
+        return {"in_channels": train.in_channels, "classes": len(train.classes), "resolution": train.resolution}
+
+    def fingerprint(self) -> str:
+        """A checksum of the images and labels of both parts, by which a resumed study sees that its data changed."""
+        checksum = 0
+        for images in _parts(self.data):
+            checksum = zlib.crc32(
+                images.labels.tobytes(), zlib.crc32(np.ascontiguousarray(images.pixels).data, checksum)
+            )
+        return f"{checksum:08x}"
+
+    def attach(self, network: nn.Module) -> nn.Module:
+        """The network on the device, channels last: on a CPU its convolutions run up to ten times faster so."""
+        return network.to(device_of(self.device), memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def images(self, part: Part, fidelity: Fidelity) -> tuple[Tensor, Tensor]:
+        """Pixels uint8 (N, C, H, W) and labels int64 (N,) of one part at the fidelity's resolution, on the device.
+
+        Of the training part the share `fidelity.samples`, the same one for every candidate; of the validation part all.
+        """
+        samples = fidelity.samples if part == "train" else 1.0
+        return _resident(self.data, part, fidelity.resolution, samples, device_of(self.device))
+
+    def normalisation(self) -> Normalise:
+        """That of the whole training part at the resolution of the data."""
+        return _normalisation(self.data, device_of(self.device))
+
+    def fit(self, model: nn.Module, fidelity: Fidelity, seed: int) -> list[float]:
+        """Train for `fidelity.epochs` passes; returns the mean training loss of each. Raises as `loop.fit` does."""
+        images, labels = self.images("train", fidelity)
+        recipe = self.recipe.scaled(images.shape[2] / _parts(self.data)[0].resolution)
+        return fit(model, images, labels, recipe, fidelity.epochs, seed, self.normalisation())
+
+    def score(self, model: nn.Module, fidelity: Fidelity) -> dict[str, float]:
+        """`error` in [0, 1] and `loss` (mean cross-entropy) on all validation images, never augmented."""
+        images, labels = self.images("validation", fidelity)
+        logits = predict(model, images, self.normalisation(), self.batch)  # (N, classes)
+        wrong = int((logits.argmax(1) != labels).sum())
+        return {"error": wrong / len(labels), "loss": F.cross_entropy(logits, labels).item()}
+
+
+def device_of(name: str) -> torch.device:
+    """The device that `name` means here. Raises InputError for an unknown or absent one."""
+    gpus = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    present = ("cpu", *(("cuda", *gpus) if gpus else ()), *(("mps",) if torch.backends.mps.is_available() else ()))
+    if name in present:
+        return torch.device(name)
+    if name in ("cuda", "mps") or name.removeprefix("cuda:").isdigit():
+        raise InputError(f"device {name!r} is not on this machine, which has {', '.join(present)}")
+    raise InputError(f"unknown device {name!r}: {nearest(name, ('auto', *dict.fromkeys((*present, 'cuda:0', 'mps'))))}")
+
+
+def stratified(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.intp]:
+    """Indices, ascending, of about `share` of every class, at least one of each; smaller shares are part of larger."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    members = [order[labels[order] == label] for label in np.unique(labels)]
+    return np.sort(np.concatenate([picks[: max(1, round(share * len(picks)))] for picks in members]))
+
+
+def resize(images: Tensor, resolution: int) -> Tensor:
+    """uint8 images (N, C, H, W) at another resolution, antialiased bilinear, rounded to uint8."""
+    parts = [
+        F.interpolate(part.float(), size=(resolution, resolution), mode="bilinear", antialias=True)
+        for part in torch.split(images, 1024)  # so that not all images are floats at once
+    ]
+    return torch.cat([part.round_().clamp_(0, 255).to(torch.uint8) for part in parts])
+
+
+@lru_cache(maxsize=2)
+def _parts(source: DataSource) -> tuple[Images, Images]:
+    return load_search(source)
+
+
+@lru_cache(maxsize=4)
+def _normalisation(source: DataSource, device: torch.device) -> Normalise:
+    pixels = torch.from_numpy(np.require(_parts(source)[0].pixels, requirements="W"))
+    whole = measure(pixels)
+    return Normalise(whole.mean.to(device), whole.std.to(device))
+
+
+@lru_cache(maxsize=8)
+def _resident(
+    source: DataSource, part: Part, resolution: int | None, samples: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    images = _parts(source)[0 if part == "train" else 1]
+    if samples < 1:
+        images = images.at(stratified(images.labels, samples, source.seed))
+    pixels = torch.from_numpy(np.require(images.pixels, requirements="W"))
+    if resolution is not None and resolution != images.resolution:
+        pixels = resize(pixels, resolution)
+    return pixels.to(device), torch.from_numpy(np.require(images.labels, requirements="W")).to(device)

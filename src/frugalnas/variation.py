@@ -1,0 +1,81 @@
+"""Crossover, mutation and tournament on genotypes: pure functions of an explicit generator.
+
+Gene i stays in `range(domains[i])`. Nothing here brings a genotype into canonical form: genes without an effect drift
+freely, as neutral mutations should. Random numbers are drawn as one array, the rest is plain Python, which for tuples
+of some tens of genes is the fastest mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from frugalnas.core import Genotype
+
+
+def random_genotype(rng: np.random.Generator, domains: tuple[int, ...]) -> Genotype:
+    """Every gene uniform in its domain."""
+    return tuple(rng.integers(domains).tolist())
+
+
+def uniform_crossover(rng: np.random.Generator, first: Genotype, second: Genotype) -> tuple[Genotype, Genotype]:
+    """Two complementary children: each gene from either parent with probability 0.5 (Syswerda 1989)."""
+    keep = (rng.random(len(first)) < 0.5).tolist()
+    return (
+        tuple([a if k else b for a, b, k in zip(first, second, keep, strict=True)]),
+        tuple([b if k else a for a, b, k in zip(first, second, keep, strict=True)]),
+    )
+
+
+def two_point_crossover(rng: np.random.Generator, first: Genotype, second: Genotype) -> tuple[Genotype, Genotype]:
+    """Two complementary children that swap the genes between two distinct cuts, ends included (NSGA-Net)."""
+    genes = len(first)
+    start = int(rng.integers(genes + 1))
+    stop = int(rng.integers(genes))
+    stop += stop >= start  # distinct from start: the swap is never empty
+    start, stop = min(start, stop), max(start, stop)
+    return (
+        first[:start] + second[start:stop] + first[stop:],
+        second[:start] + first[start:stop] + second[stop:],
+    )
+
+
+def mutate_pair(rng: np.random.Generator, genotype: Genotype, domains: tuple[int, ...]) -> Genotype:
+    """One random pair of genes (2j, 2j+1), in a cell an operation and its input, drawn again (EEEA-Net, section 3).
+
+    The new pair may equal the old one. In a genotype of odd length the last pair is a single gene.
+    """
+    start = 2 * int(rng.integers((len(genotype) + 1) // 2))
+    pair = rng.integers(domains[start : start + 2]).tolist()
+    return (*genotype[:start], *pair, *genotype[start + 2 :])
+
+
+def polynomial_mutation(
+    rng: np.random.Generator, genotype: Genotype, domains: tuple[int, ...], eta: float, probability: float
+) -> Genotype:
+    """Each gene, with `probability`, moves by a polynomially distributed step (Deb & Goyal 1996; NSGA-Net: eta 3).
+
+    The larger `eta`, the shorter the steps. The bounded form, in which no gene leaves its domain; a gene of value v
+    counts as the interval [v - 0.5, v + 0.5], so that after rounding the ends are as likely as their neighbours.
+    """
+    mutated = list(genotype)
+    chosen, draws = rng.random((2, len(genotype))).tolist()
+    for i, (chance, u) in enumerate(zip(chosen, draws, strict=True)):
+        if chance < probability and domains[i] > 1:
+            below = (genotype[i] + 0.5) / domains[i]  # relative position of the gene in its interval, in (0, 1)
+            if u < 0.5:
+                step = (2 * u + (1 - 2 * u) * (1 - below) ** (eta + 1)) ** (1 / (eta + 1)) - 1
+            else:
+                step = 1 - (2 * (1 - u) + (2 * u - 1) * below ** (eta + 1)) ** (1 / (eta + 1))
+            mutated[i] = min(max(int((below + step) * domains[i]), 0), domains[i] - 1)
+    return tuple(mutated)
+
+
+def tournament(rng: np.random.Generator, keys: Sequence[tuple[float, ...]], size: int = 2) -> int:
+    """The index of the smallest key among `size` different ones drawn at random (all, if there are fewer).
+
+    Equal keys are decided by the draw.
+    """
+    drawn: list[int] = rng.permutation(len(keys))[:size].tolist()
+    return min(drawn, key=keys.__getitem__)

@@ -1,0 +1,106 @@
+"""Published architectures as data, with their sources and figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from frugalnas.core import InputError, nearest
+from frugalnas.layers.network import Stem
+from frugalnas.spaces.architecture import Architecture
+from frugalnas.spaces.cell import CellSpace
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What somebody measured or counted.
+
+    `label`: "reported" by `source`, or "counted" with this package. `settings`: the arguments of `load` that the
+    figure belongs to (of a counted one; the defaults where empty). `values`: params and macs as numbers,
+    error_percent on the test images of CIFAR-10 unless `source` says otherwise, gpu_days of the search.
+    """
+
+    label: Literal["reported", "counted"]
+    settings: Mapping[str, Any]
+    values: Mapping[str, float]
+    source: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A published architecture: where it is from, what to know about it, its figures, and the network as published."""
+
+    name: str
+    title: str
+    source: str
+    note: str
+    figures: tuple[Figure, ...]
+    architecture: Architecture
+
+
+def names() -> tuple[str, ...]:
+    """The names of all published architectures."""
+    return tuple(_published())
+
+
+def entry(name: str) -> Entry:
+    """One published architecture; case does not matter, nor do "-" and "_". Raises InputError for an unknown name."""
+    spelled = {_plain(known): known for known in names()}
+    if _plain(name) not in spelled:
+        raise InputError(f"unknown architecture {name!r}: {nearest(_plain(name), tuple(spelled))}")
+    known = spelled[_plain(name)]
+    data = _published()[known]
+    space = CellSpace(**data["space"])
+    cells = [
+        [(operation, state) for block in data[key]["blocks"] for operation, state in block] for key in _cells(data)
+    ]
+    figures = tuple(Figure(**figure) for figure in data["figures"])
+    return Entry(known, data["title"], data["source"], data["note"], figures, Architecture(space, space.encode(*cells)))
+
+
+def load(
+    name: str,
+    *,
+    classes: int = 10,
+    in_channels: int = 3,
+    resolution: int = 32,
+    channels: int | None = None,
+    cells: int | None = None,
+    stem: Stem = "small",
+    auxiliary: bool = False,
+) -> Architecture:
+    """A published architecture for your images: `zoo.load("EEEA-C", classes=100)`.
+
+    Without `channels` (initial width) and `cells` it has the size published for CIFAR-10; for 224 px images take
+    stem="imagenet". Raises InputError for an unknown name, with the nearest known one, and for a size out of range.
+    """
+    published = entry(name).architecture
+    space = replace(
+        published.space,
+        classes=classes,
+        in_channels=in_channels,
+        resolution=resolution,
+        channels=published.space.channels if channels is None else channels,
+        cells=published.space.cells if cells is None else cells,
+        stem=stem,
+        auxiliary=auxiliary,
+    )
+    return Architecture(space, published.genotype)
+
+
+@lru_cache(maxsize=1)
+def _published() -> dict[str, dict[str, Any]]:
+    data: dict[str, dict[str, Any]] = json.loads(files(__name__).joinpath("cells.json").read_text("utf-8"))
+    return data
+
+
+def _cells(data: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("normal",) if data["space"]["shared"] else ("normal", "reduce")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")

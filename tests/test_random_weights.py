@@ -1,0 +1,210 @@
+"""Random-weight evaluation: features, normalisation by calibration, closed-form head."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from frugalnas.core import Candidate, Fidelity, InputError
+from frugalnas.estimators import ESTIMATORS
+from frugalnas.estimators.random_weights import (
+    RandomWeights,
+    calibrate,
+    draw_seed,
+    embed,
+    initialise,
+    leave_one_out,
+    ridge,
+    softmax_regression,
+    standardise,
+)
+from frugalnas.estimators.train import Train
+from frugalnas.spaces.cell import CellSpace
+from frugalnas.tasks.classification import Classification
+from frugalnas.tasks.loop import Recipe
+
+TASK = Classification(recipe=Recipe(batch=64))
+SPACE = CellSpace(("sep_conv_3x3", "max_pool_3x3"), blocks=1, channels=6, cells=3, **TASK.facts())
+CANDIDATE = Candidate((0, 0, 1, 0, 0, 0, 1, 0))
+QUICK = RandomWeights(TASK, Fidelity(resolution=14), images=500, calibration=300)
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return TASK.attach(SPACE.build(CANDIDATE.genotype))
+
+
+def regression(n: int, d: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    return standardise(features, features)[0], torch.randint(classes, (n,), generator=generator)
+
+
+def refit(features: np.ndarray, targets: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge regression with a free bias by solving the normal equations of the augmented problem."""
+    inputs = np.hstack([features, np.ones((len(features), 1))])
+    penalty = strength * np.eye(inputs.shape[1])
+    penalty[-1, -1] = 0
+    solution = np.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ targets)
+    return solution[:-1], solution[-1]
+
+
+# --- the heads
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 6), (25, 40)])
+@pytest.mark.parametrize("penalty", [1e-3, 0.1, 3.0])
+def test_leave_one_out_equals_refitting_without_each_observation(n: int, d: int, penalty: float) -> None:
+    features, labels = regression(n, d, 3)
+    targets = 2 * nn.functional.one_hot(labels, 3).double() - 1
+    values, vectors = torch.linalg.eigh(features.T @ features)
+    fast = leave_one_out(features @ vectors, values, targets, penalty)
+    phi, y, errors = features.numpy(), targets.numpy(), []
+    for i in range(n):
+        weights, bias = refit(np.delete(phi, i, 0), np.delete(y, i, 0), n * penalty)
+        errors.append((y[i] - phi[i] @ weights - bias) ** 2)
+    assert fast == pytest.approx(np.mean(errors), rel=1e-8)
+
+
+def test_ridge_is_the_solution_for_its_penalty_and_takes_the_best() -> None:
+    features, labels = regression(60, 8, 4)
+    targets = 2 * nn.functional.one_hot(labels, 4).double() - 1
+    for penalty in (1e-3, 1.0):
+        weights, bias = ridge(features, labels, 4, (penalty,))
+        expected = refit(features.numpy(), targets.numpy(), 60 * penalty)
+        assert np.allclose(weights, expected[0], atol=1e-9) and np.allclose(bias, expected[1], atol=1e-9)
+    noise = ridge(features, labels, 4, (1e-3, 1e3))[0]  # labels are noise: the strong penalty predicts better
+    assert torch.equal(noise, ridge(features, labels, 4, (1e3,))[0])
+    telling = (features[:, :4].argmax(1)).long()
+    assert torch.equal(ridge(features, telling, 4, (1e3, 1e-3))[0], ridge(features, telling, 4, (1e-3,))[0])
+
+
+def test_constant_features_do_no_harm() -> None:
+    features = torch.cat([torch.randn(30, 3), torch.full((30, 1), 4.0)], dim=1)
+    known, new = standardise(features, features + 1)
+    assert torch.equal(known[:, 3], torch.zeros(30)) and torch.isfinite(new).all()
+    assert torch.allclose(known[:, :3].std(0, correction=0), torch.ones(3, dtype=torch.float64))
+    assert torch.isfinite(ridge(known, torch.arange(30) % 3, 3, (1e-4,))[0]).all()
+
+
+def test_softmax_regression_reaches_the_minimum_of_its_loss() -> None:
+    features, labels = regression(200, 3, 3)
+    weights, bias = softmax_regression(features, labels, 3, epochs=300, lr=1.0)
+    parameters = [weights.clone().requires_grad_(), bias.clone().requires_grad_()]
+    nn.functional.cross_entropy(features @ parameters[0] + parameters[1], labels).backward()
+    assert max(parameter.grad.abs().max() for parameter in parameters) < 1e-4
+
+
+# --- features
+
+
+def test_calibration_normalises_every_layer_and_restores_the_model() -> None:
+    network, normalise = model(), TASK.normalisation()
+    images, _ = TASK.images("train", Fidelity(samples=0.05, resolution=14))
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    network.train()
+    calibrate(network, images, normalise, 100)
+    assert network.training and all(layer.momentum == 0.1 for layer in layers)
+    moments = {}
+
+    def keep(layer: nn.Module, _: object, out: torch.Tensor) -> None:
+        moments[layer] = (out.mean((0, 2, 3)), out.std((0, 2, 3)))
+
+    for layer in layers:
+        layer.register_forward_hook(keep)
+    embed(network, images, normalise, len(images), batch_statistics=False)
+    assert len(moments) == len(layers)
+    for mean, deviation in moments.values():
+        assert mean.abs().max() < 0.1 and (deviation - 1).abs().max() < 0.1
+    once = embed(network, images[:10], normalise, 10, batch_statistics=False)
+    assert torch.allclose(embed(network, images, normalise, 7, batch_statistics=False)[:10], once, atol=1e-5)
+
+
+def test_calibration_averages_over_all_images() -> None:
+    network, normalise = model(), TASK.normalisation()
+    images, _ = TASK.images("train", Fidelity(samples=0.05, resolution=14))
+    stem = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    seen = []
+    stem.register_forward_hook(lambda _, given, __: seen.append(given[0].mean((0, 2, 3))))
+    calibrate(network, images, normalise, 100)
+    assert len(seen) == 4
+    assert torch.allclose(stem.running_mean, torch.stack(seen).mean(0), atol=1e-4)
+
+
+@pytest.mark.parametrize("init", ["kaiming_normal", "kaiming_uniform", "xavier", "orthogonal"])
+def test_initialisation_draws_every_convolution(init: str) -> None:
+    network, untouched = model(), model()
+    initialise(network, init)
+    pairs = [
+        (new, old)
+        for new, old in zip(network.modules(), untouched.modules(), strict=True)
+        if isinstance(new, nn.Conv2d)
+    ]
+    assert pairs and all(not torch.equal(new.weight, old.weight) for new, old in pairs)
+    initialise(untouched, "default")
+    assert all(torch.equal(old.weight, again.weight) for old, again in zip(
+        (m for m in untouched.modules() if isinstance(m, nn.Conv2d)),
+        (m for m in model().modules() if isinstance(m, nn.Conv2d)),
+        strict=True,
+    ))  # fmt: skip
+
+
+# --- the estimator
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({}, {"init": "orthogonal"}, {"init": "default"}, {"normalisation": "batch"}, {"normalisation": "default"}),
+        *({"head": "sgd"}, {"images": 0, "fidelity": Fidelity(samples=0.05, resolution=14)}),
+    ],
+    ids=str,
+)
+def test_random_features_tell_classes_apart_and_the_same_seed_repeats(change: dict[str, object]) -> None:
+    estimator = replace(QUICK, **change)
+    first = estimator.evaluate(CANDIDATE, SPACE, 3)
+    torch.rand(11)
+    assert estimator.evaluate(CANDIDATE, SPACE, 3) == first
+    assert set(first) == {"error"} and first["error"] < 0.7  # chance is 0.9
+    assert estimator.evaluate(CANDIDATE, SPACE, 4) != first
+
+
+def test_several_draws_give_their_mean_and_deviation() -> None:
+    values = replace(QUICK, draws=3).evaluate(CANDIDATE, SPACE, 3)
+    errors = []
+    for draw in range(3):
+        torch.manual_seed(draw_seed(3, draw))
+        errors.append(QUICK._error(TASK.attach(SPACE.at(QUICK.fidelity).build(CANDIDATE.genotype))))
+    assert values == {"error": pytest.approx(np.mean(errors)), "error_std": pytest.approx(np.std(errors, ddof=1))}
+    assert len({draw_seed(seed, draw) for seed in range(20) for draw in range(20)}) == 400
+
+
+def test_training_after_random_weights_in_one_process() -> None:
+    """Images cached while features are computed without gradients are good for training."""
+    fidelity = Fidelity(samples=0.03, resolution=13)
+    replace(QUICK, fidelity=fidelity).evaluate(CANDIDATE, SPACE, 0)
+    assert Train(TASK, fidelity).evaluate(CANDIDATE, SPACE, 0)["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"init": "kaimng_normal"}, "did you mean 'kaiming_normal'"),
+        ({"normalisation": "calibrate"}, "did you mean 'calibrated'"),
+        ({"head": "rigde"}, "did you mean 'ridge'"),
+        ({"draws": 0}, "draws = 0: expected 1 or more"),
+        ({"images": -1}, "images = -1"),
+        ({"penalties": ()}, "penalties"),
+        ({"penalties": (0.0,)}, "penalties"),
+        ({"lr": -1.0}, "lr"),
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RandomWeights(TASK, **wrong)
+
+
+def test_names() -> None:
+    assert {"train": Train, "random_weights": RandomWeights} == ESTIMATORS

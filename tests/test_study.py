@@ -1,0 +1,271 @@
+"""The loop: early exit, repeats, failures, budgets, order, and resume by replay."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+
+import pytest
+
+from frugalnas import store
+from frugalnas.core import Candidate, InputError, Objective, Problem, Trial, rng_for, trial_seed
+from frugalnas.distribute import InProcess, ProcessPool
+from frugalnas.store import Journal
+from frugalnas.strategies.nsga2 import NSGA2
+from frugalnas.strategies.random import RandomSearch
+from frugalnas.study import Study
+from toy import Digits, Listed, Noisy, Troubled, problem, total
+
+
+def searched(folder, trials, *, seed=0, limit=14.0, cut=None, ordered=True, executor=None, estimator=None):
+    """Run or resume a small NSGA-II study; returns it and its journal's bytes."""
+    path = folder / store.JOURNAL
+    if not path.exists():
+        Journal.create(folder, {"seed": seed}).close()
+    if cut is not None:
+        path.write_bytes(path.read_bytes()[:cut])
+    work = problem(limit, estimator)
+    journal = Journal(folder)
+    study = Study(work, NSGA2(work.space, work.minimised, population=8), seed=seed, journal=journal, ordered=ordered)
+    study.run(executor or InProcess(), trials=trials)
+    journal.close()
+    return study, path.read_bytes()
+
+
+def test_rejected_candidates_are_never_estimated_and_do_not_count():
+    class Counting(Noisy):
+        def evaluate(self, candidate, space, seed):
+            assert sum(candidate.genotype) <= 9, "the early exit came after the expensive part"
+            return super().evaluate(candidate, space, seed)
+
+    work = problem(9, Counting())
+    study = Study(work, RandomSearch(work.space))
+    assert study.run(InProcess(), trials=20) == "trials"
+    statuses = [trial.status for trial in study.trials]
+    assert statuses.count("done") == 20 and statuses.count("rejected") > 20 and "failed" not in statuses
+    rejected = next(trial for trial in study.trials if trial.status == "rejected")
+    assert rejected.reason == f"total {sum(rejected.candidate.genotype)} > 9" and "error" not in rejected.values
+
+
+def test_limits_that_reject_everything_stop_with_numbers():
+    work = problem(-1)
+    study = Study(work, RandomSearch(work.space), max_rejections=50)
+    with pytest.raises(InputError, match=r"50 candidates in a row .* 50 by total <= -1 \(smallest seen \d+"):
+        study.run(InProcess(), trials=20)
+
+
+def test_a_repeated_architecture_is_answered_from_the_record():
+    strategy = Listed((0, 1), (1, 0), (2, 2), (0, 1))
+    study = Study(problem(genes=2), strategy)
+    assert study.run(InProcess()) == "finished"
+    first, same, other, again = study.trials
+    assert first.values == same.values == again.values != other.values
+    assert same.reason == again.reason == "same as trial 0" and first.reason == other.reason == ""
+
+
+def test_another_rung_is_not_a_repeat():
+    class Rungs(Listed):
+        def ask(self, rng):
+            return Candidate((0, 1), rung=len(self.left)) if super().ask(rng) else None
+
+    work = problem(genes=2)
+    work = Problem(work.space, work.objectives, (Noisy(), Noisy()))
+    study = Study(work, Rungs((0, 0), (0, 0)))
+    study.run(InProcess())
+    assert study.trials[0].values != study.trials[1].values
+
+
+@pytest.mark.parametrize(
+    ("gene", "reason"),
+    [(1, "RuntimeError: no such layer"), (2, "error is nan"), (5, "the estimator gave no value for error")],
+)
+def test_a_failing_trial_is_recorded_and_the_search_goes_on(gene, reason):
+    study = Study(problem(estimator=Troubled(), genes=1, base=7), Listed((gene,), (0,)))
+    study.run(InProcess())
+    failed, done = study.trials
+    assert (failed.status, failed.reason, done.status) == ("failed", reason, "done")
+    assert failed.values["total"] == gene and all(value == value for value in failed.values.values())
+
+
+def test_worker_deaths_and_time_limits_fail_one_trial(tmp_path):
+    estimator = Troubled(str(tmp_path / "died once"))
+    study = Study(problem(estimator=estimator, genes=1, base=7), Listed((4,), (3,), (6,), (0,)))
+    pool = ProcessPool(2, time_limit_s=2.0)
+    try:
+        study.run(pool)
+    finally:
+        pool.close()
+    killed, slow, once, fine = study.trials
+    assert killed.status == "failed" and killed.reason.startswith("WorkerDied: exit code -9")
+    assert (slow.status, slow.reason) == ("failed", "TimeLimit: stopped after 2 s")
+    assert once.status == fine.status == "done"
+    assert killed.values == {"total": 4.0}
+
+
+def test_every_trial_has_its_own_seed():
+    seeds = {trial_seed(seed, number) for seed in range(20) for number in range(50)}
+    draws = {rng_for(seed, number).random() for seed in range(20) for number in range(50)}
+    assert len(seeds) == len(draws) == 1000
+    assert trial_seed(3, 4) == trial_seed(3, 4)
+
+
+def test_same_seed_same_journal_and_other_seed_another(tmp_path):
+    _, first = searched(tmp_path / "a", 40)
+    _, second = searched(tmp_path / "b", 40)
+    _, third = searched(tmp_path / "c", 40, seed=1)
+    assert first == second
+    assert first.splitlines()[1:] != third.splitlines()[1:]
+
+
+def test_resuming_after_a_cut_anywhere_gives_the_same_bytes(tmp_path):
+    _, whole = searched(tmp_path / "whole", 30)
+    start = whole.index(b"\n") + 1
+    for number, size in enumerate(range(start, len(whole), 211)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / store.JOURNAL).write_bytes(whole)
+        assert searched(folder, 30, cut=size)[1] == whole
+
+
+def test_a_pool_writes_the_same_journal_as_one_process(tmp_path):
+    """Out-of-order finishes (the estimator sleeps by its seed) do not show in ordered mode."""
+    twins = []
+    for name in ("a", "b"):
+        pool = ProcessPool(2)
+        try:
+            twins.append(searched(tmp_path / name, 24, executor=pool, estimator=Noisy(0.01))[1])
+        finally:
+            pool.close()
+    assert twins[0] == twins[1]
+
+
+def test_free_order_tells_as_they_finish_and_replays_its_own_record(tmp_path):
+    class Backwards:
+        """Finishes the newest first."""
+
+        window = 3
+
+        def __init__(self):
+            self.waiting = []
+
+        def submit(self, function, /, *arguments):
+            future = Future()
+            self.waiting.append((future, function, arguments))
+            if len(self.waiting) == self.window:
+                for future_, function_, arguments_ in reversed(self.waiting[1:]):
+                    future_.set_result(function_(*arguments_))
+                del self.waiting[1:]
+            return future
+
+        def close(self):
+            pass
+
+    (tmp_path / "run").mkdir()
+    study, record = searched(tmp_path / "run", 8, ordered=False, executor=InProcess())
+    work = problem(genes=2)
+    free = Study(work, Listed((0, 1), (0, 2), (0, 3)), ordered=False)
+    executor = Backwards()
+    with pytest.raises(StopIteration):
+        free.run(executor, progress=lambda study: next(iter(())) if len(study.trials) == 2 else None)
+    assert [trial.number for trial in free.trials] == [1, 2]
+    assert searched(tmp_path / "run", 8, ordered=False)[1] == record
+
+
+def test_budgets_are_totals_when_resumed(tmp_path):
+    study, _ = searched(tmp_path, 10)
+    study, before = searched(tmp_path, 10)
+    assert study.rated == 10
+    study, after = searched(tmp_path, 16)
+    assert study.rated == 16 and after.startswith(before)
+
+
+def test_wall_time_is_a_total_too(tmp_path):
+    searched(tmp_path, 4)
+    with (tmp_path / store.TIMES).open("a") as file:
+        file.write('{"elapsed": 3600.0}\n')
+    work = problem(14.0)
+    journal = Journal(tmp_path)
+    study = Study(work, NSGA2(work.space, work.minimised, population=8), journal=journal)
+    assert study.run(InProcess(), minutes=59) == "minutes" and study.rated == 4
+    journal.close()
+
+
+def test_minutes_end_a_running_candidate():
+    study = Study(problem(estimator=Troubled(), genes=1, base=7), Listed((3,)))
+    pool = ProcessPool(1)
+    start = time.monotonic()
+    try:
+        assert study.run(pool, minutes=2 / 60) == "minutes"
+    finally:
+        pool.close()
+    assert study.trials == [] and time.monotonic() - start < 30
+
+
+def test_another_seed_or_configuration_is_named(tmp_path):
+    searched(tmp_path, 10)
+    work = problem(14.0)
+    for strategy, seed in [(NSGA2(work.space, work.minimised, population=8), 1), (RandomSearch(work.space), 0)]:
+        journal = Journal(tmp_path)
+        if isinstance(strategy, RandomSearch):
+            strategy = Listed((9, 9))
+        with pytest.raises(InputError, match="the journal does not fit: as trial 0 it recorded"):
+            Study(work, strategy, seed=seed, journal=journal)
+        journal.close()
+
+
+def test_events_that_make_no_sense_are_refused(tmp_path):
+    journal = Journal.create(tmp_path, {})
+    journal.append({"tell": 3, "status": "done", "values": {}, "reason": ""})
+    journal.close()
+    work = problem()
+    journal = Journal(tmp_path)
+    with pytest.raises(InputError, match="journal line 2 is not a valid event"):
+        Study(work, RandomSearch(work.space), journal=journal)
+    journal.close()
+
+
+def test_ctrl_c_leaves_a_study_that_resumes(tmp_path):
+    _, whole = searched(tmp_path / "whole", 20)
+    folder = tmp_path / "stopped"
+    work = problem(14.0)
+    journal = Journal.create(folder, {"seed": 0})
+    study = Study(work, NSGA2(work.space, work.minimised, population=8), journal=journal)
+
+    def interrupt(study: Study) -> None:
+        if study.rated == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study.run(InProcess(), trials=20, progress=interrupt)
+    journal.close()
+    assert searched(folder, 20)[1] == whole
+
+
+def test_a_study_in_memory_can_be_run_on():
+    work = problem(14.0)
+    one = Study(work, NSGA2(work.space, work.minimised, population=8))
+    one.run(InProcess(), trials=11)
+    one.run(InProcess(), trials=20)
+    two = Study(work, NSGA2(work.space, work.minimised, population=8))
+    two.run(InProcess(), trials=20)
+    assert one.trials == two.trials
+
+
+def test_the_front_is_what_nothing_dominates():
+    study = Study(problem(), Listed(*[(n,) * 8 for n in range(4)], (0, 0, 0, 0, 0, 0, 0, 1)))
+    study.run(InProcess())
+    values = [(trial.values["error"], trial.values["total"]) for trial in study.front]
+    assert values == sorted(values) and len(values) == 5
+    study.trials.append(Trial(9, Candidate((3,) * 8), "failed", {"error": -1.0, "total": -1.0}))
+    assert [(trial.values["error"], trial.values["total"]) for trial in study.front] == values
+
+
+def test_a_limit_needs_a_cost():
+    with pytest.raises(InputError, match="no cost that is known before training"):
+        Objective("error", limit=0.2)
+    assert Objective("total", total, 3.0).limit == 3.0
+
+
+def test_objectives_that_are_only_limited_are_not_minimised():
+    work = Problem(Digits(), (Objective("error"), Objective("total", total, 9.0, minimise=False)), (Noisy(),))
+    assert work.minimised == ("error",)
