@@ -133,7 +133,7 @@ def format_table(options: argparse.Namespace) -> None:
     print(f"{'network':>8} {'threads':>8} {'train NCHW':>12} {'train c.last':>13} {'fwd NCHW':>10} {'fwd c.last':>11}")
     for seed in options.genotype_seeds:
         models = {
-            name: (space.build(drawn(space, seed)).to(memory_format=form), x.contiguous(memory_format=form))
+            name: (space.build(drawn(space, seed)).to(memory_format=form), x.clone(memory_format=form))
             for name, form in formats.items()
         }
 

@@ -21,7 +21,8 @@ from torch.nn import functional
 from frugalnas import zoo
 from frugalnas.core import Fidelity, Genotype, InputError
 from frugalnas.layers.cell import Block, CellModule, CellNetwork
-from frugalnas.layers.ops import module
+from frugalnas.layers.depthwise import DepthwiseConv2d
+from frugalnas.layers.ops import drop_path, module
 from frugalnas.layers.plan import OPERATIONS, factorised_reduction
 from frugalnas.spaces.architecture import Architecture, build, count
 from frugalnas.spaces.cell import OPERATION_LISTS, CellSpace
@@ -68,9 +69,9 @@ def test_an_operation_keeps_the_channels_and_rounds_halves_up(name: str, channel
 def test_an_operation_has_the_published_convolutions(name: str, weights: int, reduced: int) -> None:
     for stride, expected in ((1, weights), (2, reduced)):
         layers = module(OPERATIONS[name](10, stride))
-        convolutions = [layer for layer in layers.modules() if isinstance(layer, nn.Conv2d)]
+        convolutions = [layer for layer in layers.modules() if isinstance(layer, nn.Conv2d | DepthwiseConv2d)]
         assert sum(layer.weight.numel() for layer in convolutions) == expected
-        assert all(layer.bias is None for layer in convolutions)
+        assert sum(p.numel() for p in layers.parameters() if p.ndim > 1) == expected
 
 
 def test_the_residual_of_inv_res_needs_the_same_size() -> None:
@@ -217,8 +218,6 @@ def test_drop_path_drops_samples_in_training_and_spares_the_identity() -> None:
 
 
 def test_drop_path_keeps_the_mean() -> None:
-    from frugalnas.layers.ops import drop_path
-
     torch.manual_seed(0)
     dropped = drop_path(torch.ones(4000, 1, 1, 1), 0.2)
     assert set(dropped.unique().tolist()) == {0.0, 1.25}
@@ -516,6 +515,7 @@ def test_json_is_all_that_a_network_needs(tmp_path: Path) -> None:
     assert str(network) == str(space.build(architecture.genotype))
     architecture.save(tmp_path / "net.json")
     assert Architecture.load(tmp_path / "net.json") == architecture
+    assert str(build(tmp_path / "net.json")) == str(build(str(tmp_path / "net.json"))) == str(network)
 
 
 def test_arguments_with_a_default_may_be_left_out() -> None:

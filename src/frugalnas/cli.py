@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,22 +15,28 @@ from frugalnas import __version__
 from frugalnas.core import InputError, nearest
 
 if TYPE_CHECKING:
-    from frugalnas.config import Tree
-    from frugalnas.report import Record
     from frugalnas.launch import Result
+    from frugalnas.survey import Survey
 
 app = typer.Typer(
     name="frugalnas",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     help="""Find small, accurate CNNs for your own images and your own device.
 
-    [bold]frugalnas search[/]  searches on images that come with the package and prints the Pareto front.
-    [bold]frugalnas search --data path/to/folder --limit params=200k[/]  searches on your images, under your budget.
+    From images to networks:
 
-    Look before you spend: [bold]frugalnas data check PATH[/] and [bold]frugalnas inspect[/].
+    - `frugalnas data check shoes/`: what is in your images, and what is wrong with them
+
+    - `frugalnas inspect --data shoes/ --limit params=200k`: what can be built, and what it costs
+
+    - `frugalnas search --data shoes/ --limit params=200k --out runs/shoes`: the Pareto front
+
+    - `frugalnas show runs/shoes --trial 17 --json`: one network, to build and to train
+
+    Without `--data` every command works on images that come with the package.
     """,
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before anything is spent on it.")
@@ -56,6 +63,7 @@ Trials = Annotated[int | None, typer.Option(help="Networks to rate in all, rejec
 Minutes = Annotated[float | None, typer.Option(help="Wall time in all, over every session.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that rate networks.", show_default="one per core")]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
+Run = Annotated[Path, typer.Argument(help="The folder of a search.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
@@ -66,7 +74,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-@app.command()
+@app.command(epilog="Example: frugalnas search --data shoes/ --limit params=200k --minutes 30 --out runs/shoes")
 def search(
     method: Method = None,
     preset: Preset = None,
@@ -86,49 +94,52 @@ def search(
 ) -> None:
     """Search for a Pareto front of networks.
 
-    Every finished network is in the journal at once: Ctrl-C and crashes lose nothing, 'frugalnas resume' goes on.
+    Every finished network is in the journal at once: Ctrl-C and crashes lose nothing, `frugalnas resume` goes on.
     """
+    from frugalnas.config import options
     from frugalnas.launch import begin
 
-    tree = _tree(method, preset, data, root, limit, trials, minutes, workers, seed, config, set_)
-    _ended(*_watched(tree, lambda progress: begin(tree, out, progress)), as_json)
+    given = options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed)
+    tree = _tree(method, preset, config, set_, given, limit)
+    with _watched(tree) as progress:
+        result = begin(tree, out, progress)
+    _print_result(result, as_json)
 
 
-@app.command()
+@app.command(epilog="Example: frugalnas resume runs/shoes --trials 100")
 def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of a search.")],
+    run: Run,
     trials: Trials = None,
     minutes: Minutes = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a search that was stopped, or give it a larger budget (budgets are totals)."""
-    from frugalnas.launch import resume
-    from frugalnas.store import read
+    """Go on with a search that was stopped, or give it a larger budget.
 
-    tree = {**read(run)[0]["config"]}
-    tree |= {key: value for key, value in (("trials", trials), ("minutes", minutes)) if value is not None}
-    _ended(
-        *_watched(
-            tree, lambda progress: resume(run, trials=trials, minutes=minutes, workers=workers, progress=progress)
-        ),
-        as_json,
-    )
+    Budgets are totals over all sessions; without new ones, those of the search hold.
+    """
+    from frugalnas import launch
+    from frugalnas.config import changed, options
+
+    tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes))
+    with _watched(tree) as progress:
+        result = launch.resume(run, trials=trials, minutes=minutes, workers=workers, progress=progress)
+    _print_result(result, as_json)
 
 
-@app.command()
-def report(run: Annotated[Path, typer.Argument(help="The folder of a search.")], as_json: Json = False) -> None:
-    """Print the front of a search; write front.csv, trials.csv and report.html into its folder."""
-    from frugalnas.report import write_report
+@app.command(epilog="Example: frugalnas report runs/shoes")
+def report(run: Run, as_json: Json = False) -> None:
+    """Print the front of a search; write front.csv, trials.csv and report.html into its folder.
+
+    Works at any time, also while the search is running.
+    """
+    from frugalnas.report import text_of, write_report
 
     record = write_report(run)
-    if as_json:
-        _print_json(record.to_json())
-    else:
-        _print_front(record)
+    _print(record.to_json() if as_json else text_of(record))
 
 
-@app.command()
+@app.command(epilog="Example: frugalnas inspect --data shoes/ --limit params=200k --set space.channels=12")
 def inspect(
     method: Method = None,
     preset: Preset = None,
@@ -137,35 +148,23 @@ def inspect(
     limit: Limit = None,
     config: Config = None,
     set_: Set = None,
-    samples: Annotated[int, typer.Option(min=1, help="Random genotypes to look at.")] = 2000,
+    samples: Annotated[int, typer.Option(min=1, max=1_000_000, help="Random genotypes to look at.")] = 2000,
     as_json: Json = False,
 ) -> None:
     """Before a search: how large its space is, what its networks cost, and how many of them the limits accept."""
-    from frugalnas.report import amount
-    from frugalnas.launch import problem_of, refuse_impossible, survey
+    from frugalnas.config import options
+    from frugalnas.launch import problem_of
+    from frugalnas.survey import impossible, survey
 
-    tree = _tree(method, preset, data, root, limit, None, None, None, None, config, set_)
+    tree = _tree(method, preset, config, set_, options(data=data, root=root), limit)
     problem = problem_of(tree)
     found = survey(problem, samples)
-    if as_json:
-        costs = {
-            name: dict(zip(("smallest", "median", "largest"), values, strict=True))
-            for name, values in found.costs.items()
-        }
-        _print_json(
-            {"config": tree, "genotypes": found.size, "samples": samples, "costs": costs}
-            | {"accepted": found.accepted, "possible": found.possible, "rejected": found.rejected}
-        )
-    else:
-        print(f"{found.size:.3g} genotypes; costs of {samples:,} random ones and the most uniform ones, at final size:")
-        rows = [[name, *(amount(name, value) for value in values)] for name, values in found.costs.items()]
-        _print_table(["cost", "smallest", "median", "largest"], rows)
-        limits = ", ".join(f"{name} <= {amount(name, value)}" for name, value in tree["limits"].items())
-        print(f"Limits: {limits or 'none'}; they accept {found.accepted:.1%} of random genotypes.")
-    refuse_impossible(problem, found)
+    _print({"config": tree, **found.to_json()} if as_json else _survey_text(found, tree["limits"]))
+    if not found.possible:
+        raise impossible(problem, found)
 
 
-@app.command("list")
+@app.command("list", epilog="Example: frugalnas list objectives")
 def list_(
     what: Annotated[
         str, typer.Argument(help="methods, presets, architectures, operations, objectives, strategies, spaces or data")
@@ -173,47 +172,43 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what there is by name."""
-    known = _listings()
-    if what not in known:
-        raise InputError(f"nothing to list by the name {what!r}: {nearest(what, [*known])}")
-    entries = known[what]()
-    if as_json:
-        _print_json(entries)
-    else:
-        _print_table([what, ""], [[name, about] for name, about in entries.items()])
+    from frugalnas.catalogue import LISTINGS
+
+    if what not in LISTINGS:
+        raise InputError(f"nothing to list by the name {what!r}: {nearest(what, [*LISTINGS])}")
+    entries = LISTINGS[what]()
+    width = max(map(len, entries))
+    lines = [f"{name:{width}}  {about}".rstrip() for name, about in entries.items()]
+    _print(entries if as_json else "\n".join(lines))
 
 
-@app.command()
+@app.command(epilog="Example: frugalnas show EEEA-C --svg cells.svg")
 def show(
     architecture: Annotated[str, typer.Argument(help="A published name, a .json file, or the folder of a search.")],
     trial: Annotated[int | None, typer.Option(help="Which trial of a search.", show_default="the front's knee")] = None,
     svg: Annotated[Path | None, typer.Option(help="Also draw the cells into this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the architecture in the interchange format.")] = False,
 ) -> None:
-    """Print an architecture: its cells, its size, and its JSON, from which 'frugalnas.build' makes the network."""
+    """Print an architecture: its cells, its size, and its JSON, from which `frugalnas.build` makes the network."""
     from frugalnas.drawing import svg_of, text_of
     from frugalnas.launch import architecture_of
     from frugalnas.store import write_atomically
 
     found = architecture_of(architecture, trial)
-    cells = found.space.describe(found.genotype)
+    space, cells, count = found.space, found.space.describe(found.genotype), found.space.count(found.genotype)
     if svg:
         write_atomically(svg, svg_of(cells))
-    if as_json:
-        _print_json(found.to_json())
-        return
-    print(text_of(cells))
-    count, space = found.space.count(found.genotype), found.space
-    print(
-        f"\n{space.cells} cells, {space.channels} channels, input {space.in_channels}x{space.resolution}x"
+    size = (
+        f"{space.cells} cells, {space.channels} channels, input {space.in_channels}x{space.resolution}x"
         f"{space.resolution}, {space.classes} classes\n"
         f"params {count.params:,}   MACs {count.macs:,} (convolutions and linear layers)   "
         f"model {count.model_bytes / 1024:,.0f} KiB   "
         f"peak activations {space.peak_bytes(found.genotype) / 1024:,.0f} KiB (batch 1, float32)"
     )
+    _print(found.to_json() if as_json else f"{text_of(cells)}\n\n{size}")
 
 
-@data_app.command("check")
+@data_app.command("check", epilog="Example: frugalnas data check shoes/")
 def data_check(
     path: Annotated[str, typer.Argument(help="A folder, a .npz file or a name, as for --data.")],
     root: Root = None,
@@ -225,10 +220,7 @@ def data_check(
     from frugalnas.tasks.data import DataSource, check
 
     found = check(DataSource(path, root=root or "", resolution=resolution, strict=strict))
-    if as_json:
-        _print_json(found.to_json())
-    else:
-        print("\n".join(found.lines()))
+    _print(found.to_json() if as_json else "\n".join(found.lines()))
     if not found.usable:
         raise typer.Exit(2)
 
@@ -236,111 +228,69 @@ def data_check(
 def _tree(
     method: str | None,
     preset: str | None,
-    data: str | None,
-    root: str | None,
-    limits: Sequence[str] | None,
-    trials: int | None,
-    minutes: float | None,
-    workers: int | None,
-    seed: int | None,
-    config: Path | None,
+    file: Path | None,
     assignments: Sequence[str] | None,
-) -> Tree:
+    options: Mapping[str, Any],
+    limits: Sequence[str] | None,
+) -> dict[str, Any]:
     from frugalnas.config import assignment, limit, resolve
 
-    given: Tree = {"data": {"source": data, "root": root}, "executor": {"workers": workers}}
-    layer: Tree = {section: {k: v for k, v in keys.items() if v is not None} for section, keys in given.items()}
-    layer |= {k: v for k, v in (("trials", trials), ("minutes", minutes), ("seed", seed)) if v is not None}
-    layers = [*(assignment(text) for text in assignments or ()), layer, *(limit(text) for text in limits or ())]
-    return resolve(method, preset, config, layers)
+    layers = [*map(assignment, assignments or ()), options, *map(limit, limits or ())]
+    return resolve(method, preset, file, layers)
 
 
-def _watched(tree: Tree, run: Any) -> tuple[Result, bool]:
-    """Run a search under a live view on a terminal, quietly elsewhere."""
-    if not sys.stderr.isatty():
-        return run(None), False
-    from frugalnas.progress import live
+@contextmanager
+def _watched(tree: dict[str, Any]) -> Iterator[Any]:
+    """A live view of the search on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130."""
+    try:
+        if sys.stderr.isatty():
+            from frugalnas.progress import live
 
-    with live(tree) as progress:
-        return run(progress), True
+            with live(tree) as progress:
+                yield progress
+        else:
+            yield None
+    except KeyboardInterrupt as interrupt:
+        print(f"frugalnas: {interrupt}" if interrupt.args else "frugalnas: stopped", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
-def _ended(result: Result, watched: bool, as_json: bool) -> None:
-    from frugalnas.report import load
+def _print_result(result: Result, as_json: bool) -> None:
+    from frugalnas.report import load, text_of
 
     record = load(result.folder)
     if as_json:
-        _print_json({"ended": result.ended, **record.to_json()})
+        _print({"ended": result.ended, **record.to_json()})
         return
-    _print_front(record)
-    if result.ended == "minutes":
-        print(f"Stopped at the time limit; go on with: frugalnas resume {result.folder} --minutes ...")
-
-
-def _print_front(record: Record) -> None:
-    from frugalnas.report import reasons, shown, summary
-
-    print(summary(record))
-    for reason, number in reasons(record.trials)[:5]:
-        print(f"  {number:,} {reason}")
-    front = record.front
-    if not front:
-        print("No front: no network was rated.")
-        return
-    print("\nPareto front (validation part)")
-    _print_table(["trial", *record.objectives], [[str(trial.number), *shown(record, trial)] for trial in front])
-    print(f"\nReport: {record.folder / 'report.html'}")
-    print(f"Draw a network: frugalnas show {record.folder} --trial {front[0].number} --svg cells.svg")
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "left" if not header[-1] else "right"
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1))
-
-
-def _listings() -> dict[str, Any]:
-    from frugalnas import zoo
-    from frugalnas.layers.plan import OPERATIONS
-    from frugalnas.methods import METHODS
-    from frugalnas.objectives.count import COSTS
-    from frugalnas.spaces import SPACES
-    from frugalnas.spaces.cell import OPERATION_LISTS
-    from frugalnas.strategies import STRATEGIES
-    from frugalnas.tasks.named import NAMES
-
-    def first_line(thing: Any) -> str:
-        return (thing.__doc__ or "").strip().splitlines()[0] if thing.__doc__ else ""
-
-    def operations() -> dict[str, str]:
-        return {name: ", ".join(key for key, names in OPERATION_LISTS.items() if name in names) for name in OPERATIONS}
-
-    return {
-        "methods": lambda: {name: module.SUMMARY for name, module in METHODS.items()},
-        "presets": lambda: {
-            f"{name} --preset {preset}": "" for name, module in METHODS.items() for preset in module.PRESETS
-        },
-        "architectures": lambda: {name: zoo.entry(name).title for name in zoo.names()},
-        "operations": operations,
-        "objectives": lambda: {
-            "error": "share of validation images classified wrongly",
-            **{n: first_line(c) for n, c in COSTS.items()},
-        },
-        "strategies": lambda: {name: first_line(sys.modules[kind.__module__]) for name, kind in STRATEGIES.items()},
-        "spaces": lambda: {name: first_line(kind) for name, kind in SPACES.items()},
-        "data": lambda: dict.fromkeys(NAMES, ""),
+    why = {
+        "minutes": f"Stopped at the time limit; go on with: frugalnas resume {result.folder} --minutes ...",
+        "finished": "Finished: the strategy has nothing more to ask.",
     }
+    _print("\n".join([text_of(record), "", f"Report: {result.folder / 'report.html'}"]))
+    if record.front:
+        _print(f"Draw a network: frugalnas show {result.folder} --svg cells.svg (the knee; any other: --trial N)")
+    if result.ended in why:
+        _print(why[result.ended])
+
+
+def _survey_text(found: Survey, limits: Mapping[str, float]) -> str:
+    from frugalnas.report import amount, table
+
+    rows = [[name, *(amount(name, value) for value in values)] for name, values in found.costs.items()]
+    shown = ", ".join(f"{name} <= {amount(name, value)}" for name, value in limits.items())
+    return "\n".join(
+        [
+            f"{found.size:.3g} genotypes; costs of {found.samples:,} random and of the uniform ones, at final size:",
+            "",
+            table(["cost", "smallest", "median", "largest"], rows),
+            "",
+            f"Limits: {shown or 'none'}; they accept {found.share}.",
+        ]
+    )
+
+
+def _print(value: str | Mapping[str, Any]) -> None:
+    print(value if isinstance(value, str) else json.dumps(value, indent=1))
 
 
 def main() -> None:
@@ -354,8 +304,7 @@ def main() -> None:
     except usage_error as error:
         code = _complain(f"{error.format_message()} (try: frugalnas --help)")
     except (typer.Abort, KeyboardInterrupt):
-        print("Interrupted; what was told is in the journal: go on with 'frugalnas resume'.", file=sys.stderr)
-        code = 130
+        code = 130  # before anything was begun
     except OSError as error:
         code = _complain(str(error))
     sys.exit(code if isinstance(code, int) else 0)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from frugalnas.core import InputError, nearest
 from frugalnas.distribute import ProcessPool
@@ -59,12 +60,14 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.objectives:
             raise InputError("objectives is empty: expected at least one, such as 'error'")
+        if len(set(self.objectives)) < len(self.objectives):
+            raise InputError(f"objectives = {', '.join(self.objectives)}: one of them stands there twice")
         if self.seed < 0:
             raise InputError(f"seed = {self.seed}: expected 0 or more")
         for name in ("trials", "minutes", "max_rejections"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} = {value}: expected more than 0")
+            if value is not None and not 0 < value < 1e9:
+                raise InputError(f"{name} = {value}: expected more than 0 and less than a thousand million")
         for name, limit in self.limits.items():
             if math.isnan(limit):
                 raise InputError(f"limits.{name} is not a number")
@@ -80,7 +83,7 @@ def resolve(
 
     Raises InputError for an unknown name or key (with the nearest valid one) and for a value of the wrong type.
     """
-    written = _read(file) if file else {}
+    written = [_read(file) if file else {}, *layers]
     method = method or _text(written, "method") or "eeea"
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}: {nearest(method, [*METHODS])}")
@@ -89,7 +92,12 @@ def resolve(
     if preset not in presets:
         raise InputError(f"method {method!r} has no preset {preset!r}: {nearest(preset, [*presets])}")
     tree: Tree = {"data": {}, "executor": {}, "limits": {}, **presets[preset]}
-    for layer in (written, *layers, {"method": method, "preset": preset}):
+    return changed(tree, *written, {"method": method, "preset": preset})
+
+
+def changed(tree: Tree, *layers: Mapping[str, Any]) -> Tree:
+    """`tree` with each of `layers` laid over it, completed."""
+    for layer in layers:
         tree = _laid_over(tree, layer)
     return complete(tree)
 
@@ -98,11 +106,12 @@ def complete(tree: Tree) -> Tree:
     """`tree` checked against the constructors it names, with their defaults filled in, as plain JSON values."""
     own = {field.name for field in dataclasses.fields(Settings)}
     sections = {"data": DataSource, "executor": ProcessPool}
-    known = [*own, *sections, *(section for section in _PARTS)]
+    known = [*own, *sections, *_PARTS]
     for key in tree:
         if key not in known:
             raise InputError(f"unknown key {key!r}: {nearest(key, known)}")
     result = _filled(Settings, {key: value for key, value in tree.items() if key in own}, "")
+    construct(Settings, result)  # which checks the ranges
     result["limits"] = {name: value for name, value in result["limits"].items() if value != math.inf}
     for section, kind in sections.items():
         result[section] = _filled(kind, _table(tree.get(section, {}), section), section)
@@ -115,10 +124,6 @@ def complete(tree: Tree) -> Tree:
         else:
             result[section] = _filled_part(section, given, section)
     return result
-
-
-def _parts(section: str) -> dict[str, Any]:
-    return _PARTS[section]()
 
 
 def _estimators() -> dict[str, Any]:
@@ -141,11 +146,26 @@ _PARTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def make(section: str, tree: Tree, **given: Any) -> Any:
+def make(section: str, tree: Tree, given: Mapping[str, Any]) -> Any:
     """The part that a completed section describes; `given` are arguments from other parts, used where it takes them."""
-    kind = _parts(section)[tree["type"]]
+    kind = _PARTS[section]()[tree["type"]]
     taken = {key: value for key, value in given.items() if key in inspect.signature(kind).parameters}
-    return construct(kind, {key: value for key, value in tree.items() if key != "type"}, **taken)
+    return construct(kind, {key: value for key, value in tree.items() if key != "type"}, taken)
+
+
+def options(
+    *,
+    data: str | None = None,
+    root: str | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+) -> Tree:
+    """The settings that have an option of their own, as a tree; None leaves one out."""
+    sections: Tree = {"data": {"source": data, "root": root}, "executor": {"workers": workers}}
+    given: Tree = {section: {k: v for k, v in keys.items() if v is not None} for section, keys in sections.items()}
+    return given | {k: v for k, v in (("trials", trials), ("minutes", minutes), ("seed", seed)) if v is not None}
 
 
 def assignment(text: str) -> Tree:
@@ -183,8 +203,8 @@ def _read(file: Path) -> Tree:
         raise InputError(f"{file} is not valid TOML: {error}") from None
 
 
-def _text(tree: Mapping[str, Any], key: str) -> str | None:
-    value = tree.get(key)
+def _text(layers: Sequence[Mapping[str, Any]], key: str) -> str | None:
+    value = next((layer[key] for layer in reversed(layers) if key in layer), None)
     if value is not None and not isinstance(value, str):
         raise InputError(f"{key} = {value!r}: expected a string")
     return value
@@ -216,16 +236,16 @@ def _table(value: Any, path: str) -> Mapping[str, Any]:
 
 def _filled_part(section: str, given: Any, path: str) -> Tree:
     table = _table({} if given is None else given, path)
-    kinds, name = _parts(section), table.get("type")
+    kinds, name = _PARTS[section](), table.get("type")
     if name not in kinds:
         raise InputError(f"{path}.type = {name!r}: {nearest(str(name), [*kinds])}")
     rest = {key: value for key, value in table.items() if key != "type"}
     return {"type": name, **_filled(kinds[name], rest, path, _GIVEN[section])}
 
 
-def _filled(kind: Any, given: Mapping[str, Any], path: str, elsewhere: set[str] = frozenset()) -> Tree:  # type: ignore[assignment]
+def _filled(kind: Any, given: Mapping[str, Any], path: str, elsewhere: Set[str] = frozenset()) -> Tree:
     """The arguments of `kind` as JSON values: those given, checked, and the defaults of the others."""
-    hints = get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
+    hints = _hints(kind)
     parameters = inspect.signature(kind).parameters
     keys = [name for name in parameters if name not in elsewhere]
     dotted = f"{path}." if path else ""
@@ -250,17 +270,17 @@ def _filled(kind: Any, given: Mapping[str, Any], path: str, elsewhere: set[str] 
     return filled
 
 
-def construct(kind: Any, tree: Tree, **given: Any) -> Any:
+def construct(kind: Any, tree: Tree, given: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """`kind` called with the arguments of a completed section, and those `given`."""
-    hints = get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
-    arguments = {}
+    hints, arguments = _hints(kind), dict(given)
     for key, value in tree.items():
-        nested = _dataclass_in(hints[key])
-        if nested and value is not None:
-            arguments[key] = construct(nested, value)
-        else:
-            arguments[key] = TypeAdapter(hints[key]).validate_python(value)
-    return kind(**arguments, **given)
+        nested = _dataclass_in(hints[key]) if value is not None else None  # pydantic would hide its InputErrors
+        arguments[key] = construct(nested, value) if nested else TypeAdapter(hints[key]).validate_python(value)
+    return kind(**arguments)
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
 
 
 def _dataclass_in(hint: Any) -> Any:
@@ -269,21 +289,24 @@ def _dataclass_in(hint: Any) -> Any:
 
 
 def _checked(hint: Any, value: Any, path: str) -> Any:
+    """`value` as JSON. Checked as JSON is: a list will do for a tuple, a whole number for a number, nothing else."""
+    adapter = TypeAdapter(hint)
     try:
-        adapter = TypeAdapter(hint, config=ConfigDict(allow_inf_nan=True))
-        return adapter.dump_python(adapter.validate_python(value), mode="json")
+        return adapter.dump_python(adapter.validate_json(json.dumps(value, default=str), strict=True), mode="json")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join([path, *(str(part) for part in first["loc"] if isinstance(part, int))])
-        raise InputError(
-            f"{where} = {value!r}: expected {_words(hint)} ({first['msg'][0].lower()}{first['msg'][1:]})"
-        ) from None
+        places = [str(part) for part in error.errors()[0]["loc"] if isinstance(part, int)]
+        raise InputError(f"{'.'.join([path, *places])} = {value!r}: expected {_words(hint)}") from None
 
 
 def _words(hint: Any) -> str:
-    if get_origin(hint) in (Union, UnionType):
-        return " or ".join("nothing" if option is NoneType else _words(option) for option in get_args(hint))
-    if get_args(hint) and get_origin(hint) not in (tuple, list, dict):
-        return "one of " + ", ".join(map(str, get_args(hint)))
-    names = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
-    return names.get(hint, str(hint).replace("typing.", ""))
+    """A type, for people."""
+    origin, inner = get_origin(hint), [option for option in get_args(hint) if option is not Ellipsis]
+    if origin in (Union, UnionType):
+        return " or ".join("nothing" if option is NoneType else _words(option) for option in inner)
+    if origin in (tuple, list):
+        return f"a list, each {_words(inner[0])}"
+    if origin is dict:
+        return f"a table, each {_words(inner[1])}"
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, inner))
+    return {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}.get(hint, str(hint))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.spawn
 import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TimedOut
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from frugalnas.core import InputError
@@ -57,6 +62,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+@dataclass(eq=False)
+class _Task:
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    future: Future[Any] = field(default_factory=Future)
+    attempts: int = 2
+
+
 class ProcessPool:
     """A pool of spawned processes, each with its own pinned number of threads.
 
@@ -74,48 +87,95 @@ class ProcessPool:
             workers = max(1, cores() // threads)
         if time_limit_s is not None and not time_limit_s > 0:
             raise InputError(f"time_limit_s = {time_limit_s}: expected more than 0 seconds")
-        from pebble import ProcessPool as Pool
-
+        _refuse_unguarded_script()
         self.window = 2 * workers
-        self.time_limit_s = time_limit_s
-        self._pool = Pool(
-            max_workers=workers,
-            context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(threads,),
-        )
+        self.threads, self.time_limit_s = threads, time_limit_s
+        self._waiting: deque[_Task] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        # A pool of one for every worker, so that a worker that dies takes nothing with it that others wait for.
+        self._idle = [self._worker() for _ in range(workers)]
+        self._all = {*self._idle}
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-        self._schedule(future, function, arguments, attempts=2)
-        return future
-
-    def _schedule(
-        self, future: Future[Any], function: Callable[..., Any], arguments: tuple[Any, ...], attempts: int
-    ) -> None:
-        from pebble import ProcessExpired
-
-        def finished(attempt: Future[Any]) -> None:
-            if attempt.cancelled():
-                return
-            error = attempt.exception()
-            if error is None:
-                future.set_result(attempt.result())
-            elif isinstance(error, TimedOut):
-                future.set_exception(TimeLimit(f"stopped after {self.time_limit_s:g} s"))
-            elif not isinstance(error, ProcessExpired):
-                future.set_exception(error)
-            elif attempts > 1:
-                self._schedule(future, function, arguments, attempts - 1)
-            else:
-                future.set_exception(WorkerDied(f"exit code {error.exitcode} (out of memory, if -9)"))
-
-        self._pool.schedule(function, args=arguments, timeout=self.time_limit_s).add_done_callback(finished)
+        task = _Task(function, arguments)
+        task.future.set_running_or_notify_cancel()
+        with self._lock:
+            self._waiting.append(task)
+        self._feed()
+        return task.future
 
     def close(self) -> None:
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+        for worker in self._all:
+            worker.stop()
+        for worker in self._all:
+            worker.join()
+
+    def _worker(self) -> Any:
+        from pebble import ProcessPool as Pool
+
+        context = multiprocessing.get_context("spawn")
+        return Pool(max_workers=1, context=context, initializer=_start_worker, initargs=(self.threads,))
+
+    def _feed(self) -> None:
+        while True:
+            with self._lock:
+                if self._closed or not self._idle or not self._waiting:
+                    return
+                worker, task = self._idle.pop(), self._waiting.popleft()
+            try:
+                attempt = worker.schedule(task.function, args=task.arguments, timeout=self.time_limit_s)
+            except RuntimeError:  # it died while it was idle
+                with self._lock:
+                    self._idle.append(self._replaced(worker))
+                    self._waiting.appendleft(task)
+                continue
+            attempt.add_done_callback(partial(self._finished, worker, task))
+
+    def _finished(self, worker: Any, task: _Task, attempt: Future[Any]) -> None:
+        from pebble import ProcessExpired
+
+        error = attempt.exception()
+        died = isinstance(error, ProcessExpired | BrokenProcessPool)
+        with self._lock:
+            if self._closed:
+                return
+            self._idle.append(self._replaced(worker) if isinstance(error, BrokenProcessPool) else worker)
+            task.attempts -= 1
+            again = died and task.attempts > 0
+            if again:
+                self._waiting.appendleft(task)
+        if error is None:
+            task.future.set_result(attempt.result())
+        elif isinstance(error, TimedOut):
+            task.future.set_exception(TimeLimit(f"stopped after {self.time_limit_s:g} s"))
+        elif not died:
+            task.future.set_exception(error)
+        elif not again:
+            code = error.exitcode if isinstance(error, ProcessExpired) else "unknown"
+            task.future.set_exception(WorkerDied(f"exit code {code} (out of memory, if -9)"))
+        self._feed()
+
+    def _replaced(self, worker: Any) -> Any:
+        """A new worker in the place of one whose pool broke; to be called under the lock."""
+        worker.stop()
+        self._all.remove(worker)
+        fresh = self._worker()
+        self._all.add(fresh)
+        return fresh
+
+
+def _refuse_unguarded_script() -> None:
+    """A worker imports the script that started it; one that starts a search on import would do so without end."""
+    try:
+        multiprocessing.spawn.get_preparation_data("worker")
+    except RuntimeError:
+        raise InputError(
+            "a search was started while a worker imported the script: put it under if __name__ == '__main__':"
+        ) from None
 
 
 def _start_worker(threads: int) -> None:

@@ -7,7 +7,7 @@ from html import escape
 
 from frugalnas.layers.plan import Cell
 
-_CARD, _LINE, _ACROSS, _DOWN = 132, 18, 190, 62  # widths, heights and distances in pixels
+_CARD, _LINE, _ACROSS, _DOWN = 132, 18, 200, 62  # widths, heights and distances in pixels
 _INK = {
     "max": "#7a5c00",
     "avg": "#7a5c00",
@@ -17,6 +17,7 @@ _INK = {
     "dil": "#007a5e",
     "inv": "#a3186b",
 }
+_EDGE, _OUT = "#5a6878", "#a9b4c2"
 
 
 def state_name(state: int) -> str:
@@ -45,7 +46,7 @@ def svg_of(cells: Mapping[str, Cell]) -> str:
             f'<text x="16" y="{top + 26}" font-weight="600">{escape(name)} cell</text>'
             f'<g transform="translate(16 {top + 40})">{body}</g>'
         )
-        top, width = top + bottom + 60, max(width, right + 32)
+        top, width = top + bottom + 50, max(width, right + 32)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" width="{width}" height="{top}" '
         f'font-family="system-ui, sans-serif" font-size="12" fill="#1c2733">'
@@ -55,27 +56,41 @@ def svg_of(cells: Mapping[str, Cell]) -> str:
 
 def _cell(cell: Cell) -> tuple[str, int, int]:
     """The SVG elements of one cell, and its width and height."""
-    depth = {0: 0, 1: 0}
-    for number, block in enumerate(cell.blocks, start=2):
-        depth[number] = 1 + max(depth[state] for _, state in block)
-    output = len(depth)
-    depth[output] = 1 + max(depth.values())
-    rows: dict[int, int] = {}
-    place = {}
-    for state, column in depth.items():
-        place[state] = (column * _ACROSS, rows.get(column, 0) * _DOWN)
-        rows[column] = rows.get(column, 0) + 1
+    output = 2 + len(cell.blocks)
+    read = {number: [state for _, state in block] for number, block in enumerate(cell.blocks, start=2)}
+    read[output] = list(cell.concat)
+    columns, rows = _places(read)
     lines = {0: ["cell k-2"], 1: ["cell k-1"], output: ["output"]}
     lines |= {number: [operation for operation, _ in block] for number, block in enumerate(cell.blocks, start=2)}
-    sources = {number: [state for _, state in block] for number, block in enumerate(cell.blocks, start=2)}
+    place = {state: (columns[state] * _ACROSS, rows[state] * _DOWN) for state in columns}
     curves = [
-        _curve(place[source], place[state], line, lines[source])
-        for state, read in sources.items()
-        for line, source in enumerate(read)
+        _curve(place[source], place[state], 0 if state == output else line, _OUT if state == output else _EDGE)
+        for state, sources in read.items()
+        for line, source in enumerate(sources)
     ]
-    curves += [_curve(place[source], place[output], 0, lines[source], "#a9b4c2") for source in cell.concat]
-    cards = [_card(*place[state], state, lines[state], 2 <= state < output) for state in depth]
-    return "".join(curves + cards), depth[output] * _ACROSS + _CARD, max(rows.values()) * _DOWN
+    cards = [_card(*place[state], state, lines[state], 2 <= state < output) for state in place]
+    return "".join(curves + cards), columns[output] * _ACROSS + _CARD, (1 + max(rows.values())) * _DOWN
+
+
+def _places(read: Mapping[int, list[int]]) -> tuple[dict[int, int], dict[int, int]]:
+    """Column and row of each state, from the states that each one reads.
+
+    A curve runs along the row of its source and bends only in the gap before its target's column; so a row is taken
+    from a state's column to the one before its last reader's, and no curve passes behind a card.
+    """
+    columns = {0: 0, 1: 0}
+    for state, sources in read.items():
+        columns[state] = 1 + max(columns[source] for source in sources)
+    output = max(read)
+    columns[output] = 1 + max(column for state, column in columns.items() if state != output)
+    taken: list[int] = []  # of each row the last column that is taken
+    rows = {}
+    for state in sorted(columns, key=lambda state: (columns[state], state)):
+        row = next((row for row, last in enumerate(taken) if last < columns[state]), len(taken))
+        readers = [columns[reader] - 1 for reader, sources in read.items() if state in sources]
+        taken[row : row + 1] = [max([columns[state], *readers])]
+        rows[state] = row
+    return columns, rows
 
 
 def _card(x: int, y: int, state: int, lines: list[str], is_block: bool) -> str:
@@ -91,11 +106,10 @@ def _card(x: int, y: int, state: int, lines: list[str], is_block: bool) -> str:
     return box + words + number
 
 
-def _curve(
-    start: tuple[int, int], end: tuple[int, int], line: int, source_lines: list[str], colour: str = "#5a6878"
-) -> str:
-    x1, y1 = start[0] + _CARD, start[1] + (_LINE * len(source_lines) + 8) // 2
-    x2, y2 = end[0], end[1] + 13 + _LINE * line
-    bend = max(24, (x2 - x1) // 2)
-    path = f"M{x1} {y1}C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
+def _curve(start: tuple[int, int], end: tuple[int, int], line: int, colour: str) -> str:
+    """From the right side of a card, along its row, to a line of another card."""
+    x1, y1 = start[0] + _CARD, start[1] + _LINE // 2 + 4
+    x2, y2 = end[0], end[1] + _LINE // 2 + 4 + _LINE * line
+    bend, middle = x2 - (_ACROSS - _CARD), x2 - (_ACROSS - _CARD) // 2
+    path = f"M{x1} {y1}H{bend}C{middle} {y1} {middle} {y2} {x2} {y2}"
     return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.4"/>'

@@ -4,44 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
-
-import numpy as np
 
 from frugalnas import __version__, config, zoo
 from frugalnas.config import Tree
-from frugalnas.core import InputError, Objective, Problem, Strategy, Trial, nearest, screen
+from frugalnas.core import Fidelity, InputError, Objective, Problem, Strategy, Trial, nearest
 from frugalnas.distribute import ProcessPool
 from frugalnas.objectives.count import COSTS
 from frugalnas.pareto import knee
-from frugalnas.report import load, write_report
+from frugalnas.report import front_table, load, write_report
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.store import Journal
 from frugalnas.study import Study
+from frugalnas.survey import refuse_impossible
 from frugalnas.tasks.data import DataSource
-from frugalnas.variation import random_genotype
+from frugalnas.tasks.named import NAMES
 
 Progress = Callable[[Study], None]
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a space holds, from `samples` random genotypes and its most uniform ones.
-
-    `costs`: per cheap cost its smallest, median and largest value seen. `accepted`: share of the random genotypes that
-    the limits accept. `possible`: whether any genotype seen is accepted. `rejected`: how many each limit broke first.
-    """
-
-    size: int
-    samples: int
-    costs: dict[str, tuple[float, float, float]]
-    accepted: float
-    possible: bool
-    rejected: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -69,17 +52,17 @@ class Result:
 
     def summary(self) -> str:
         """The front as a table in plain text."""
-        names = self.study.problem.minimised
-        rows = [["trial", *names], *([str(t.number), *(f"{t.values[n]:,.6g}" for n in names)] for t in self.front)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        return front_table(self.front, self.study.problem.minimised)
 
 
 def problem_of(tree: Tree) -> Problem:
     """The problem that a completed configuration describes. Reads the training images, for their facts."""
     task = _task_of(tree)
-    space = config.make("space", tree["space"], **task.facts())
-    estimators = tuple(config.make("estimators", entry, task=task) for entry in tree["estimators"])
+    space = config.make("space", tree["space"], task.facts())
+    estimators = tuple(config.make("estimators", entry, {"task": task}) for entry in tree["estimators"])
+    for entry in tree["estimators"]:
+        if "fidelity" in entry:
+            space.at(config.construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built
     known = [*COSTS, *estimators[0].values]
     names = [*tree["objectives"], *(name for name in tree["limits"] if name not in tree["objectives"])]
     for name in names:
@@ -95,50 +78,13 @@ def problem_of(tree: Tree) -> Problem:
 
 
 def _task_of(tree: Tree) -> Any:
-    return config.make("task", tree["task"], data=config.construct(DataSource, tree["data"]))
+    return config.make("task", tree["task"], {"data": config.construct(DataSource, tree["data"])})
 
 
 def strategy_of(tree: Tree, problem: Problem) -> Strategy:
     """A new strategy as the configuration says."""
-    return config.make("strategy", tree["strategy"], space=problem.space, objectives=problem.minimised)  # type: ignore[no-any-return]
-
-
-def survey(problem: Problem, samples: int = 2000, seed: int = 0) -> Survey:
-    """Look at a space before a search: sizes and costs, and the share that the limits accept. Trains nothing."""
-    domains = problem.space.domains
-    rng = np.random.default_rng(seed)
-    uniform = [tuple(min(value, n - 1) for n in domains) for value in range(max(domains))]
-    drawn = [random_genotype(rng, domains) for _ in range(samples)]
-    seen: dict[str, list[float]] = {name: [] for name in COSTS}
-    rejected: dict[str, int] = {}
-    good = 0
-    for genotype in drawn:
-        values, broken = screen(problem, genotype)
-        good += not broken
-        if broken:
-            last = list(values)[-1]
-            rejected[last] = rejected.get(last, 0) + 1
-    for genotype in [*drawn, *uniform]:
-        for name, cost in COSTS.items():
-            seen[name].append(cost(problem.space, genotype))  # type: ignore[arg-type]
-    possible = good > 0 or any(not screen(problem, genotype)[1] for genotype in uniform)
-    costs = {name: (min(values), median(values), max(values)) for name, values in seen.items()}
-    return Survey(math.prod(domains), samples, costs, good / samples, possible, rejected)
-
-
-def refuse_impossible(problem: Problem, found: Survey) -> None:
-    """Raise InputError, with the numbers, where no genotype that the survey saw is within the limits."""
-    if found.possible:
-        return
-    limits = [
-        f"{objective.name} <= {objective.limit:,.6g} (smallest seen {found.costs[objective.name][0]:,.6g})"
-        for objective in problem.objectives
-        if objective.limit < math.inf
-    ]
-    raise InputError(
-        f"none of {found.samples:,} random networks is within the limits {', '.join(limits)}: raise them, or make the "
-        "networks smaller with --set space.channels=... and --set space.cells=..."
-    )
+    given = {"space": problem.space, "objectives": problem.minimised}
+    return config.make("strategy", tree["strategy"], given)  # type: ignore[no-any-return]
 
 
 def search(
@@ -163,27 +109,30 @@ def search(
     value. Raises InputError for anything wrong in the arguments or the data. With more than the defaults in a script,
     guard the call by `if __name__ == "__main__":`, as the workers are spawned processes.
     """
-    layer: Tree = {"data": {}, "executor": {}, "limits": dict(limits or {})}
-    for section, key, value in (("data", "source", data), ("data", "root", root), ("executor", "workers", workers)):
-        if value is not None:
-            layer[section][key] = value
-    layer |= {k: v for k, v in (("trials", trials), ("minutes", minutes), ("seed", seed)) if v is not None}
-    tree = config.resolve(method, preset, file, [*settings, layer])
+    layer = config.options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed)
+    tree = config.resolve(method, preset, file, [*settings, layer, {"limits": dict(limits or {})}])
     return begin(tree, out, progress)
 
 
 def begin(tree: Tree, out: str | Path | None = None, progress: Progress | None = None) -> Result:
-    """Start the study that a completed configuration describes."""
+    """Start the study that a completed configuration describes. The folder is made once all else is found right."""
     problem = problem_of(tree)
-    refuse_impossible(problem, survey(problem))
+    refuse_impossible(problem)
+    strategy, executor = strategy_of(tree, problem), ProcessPool(**tree["executor"])
     folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
-    header = {
-        "version": __version__,
-        "config": tree,
-        "facts": _task_of(tree).facts(),
-        "data": _task_of(tree).fingerprint(),
-    }
-    return _run(Journal.create(folder, header), tree, problem, progress)
+    task = _task_of(tree)
+    header = {"version": __version__, "config": _placed(tree), "facts": task.facts(), "data": task.fingerprint()}
+    return _run(Journal.create(folder, header), tree, problem, strategy, executor, progress)
+
+
+def _placed(tree: Tree) -> Tree:
+    """The configuration with the paths of its data made absolute, so that it resumes from any working folder."""
+    data = dict(tree["data"])
+    if data["source"] not in NAMES:
+        data["source"] = str(Path(data["source"]).resolve())
+    if data["root"]:
+        data["root"] = str(Path(data["root"]).resolve())
+    return {**tree, "data": data}
 
 
 def resume(
@@ -197,41 +146,66 @@ def resume(
     """Go on with the study in `folder`; budgets are totals, and None keeps what the study was started with."""
     journal = Journal(Path(folder))
     try:
-        tree = config.complete(journal.header["config"])
-        if tree != journal.header["config"]:
-            raise InputError(
-                f"{folder} was made by version {journal.header['version']}, whose settings this one does not share"
-            )
+        tree = _tree_of(journal.header, folder)
         problem = problem_of(tree)
         if _task_of(tree).fingerprint() != journal.header["data"]:
             raise InputError(
                 f"the images of {tree['data']['source']!r} have changed since the study in {folder} was started"
             )
+        tree = config.changed(tree, config.options(trials=trials, minutes=minutes, workers=workers))
+        strategy, executor = strategy_of(tree, problem), ProcessPool(**tree["executor"])
     except BaseException:
         journal.close()
         raise
-    tree |= {key: value for key, value in (("trials", trials), ("minutes", minutes)) if value is not None}
-    if workers is not None:
-        tree["executor"] = {**tree["executor"], "workers": workers}
-    return _run(journal, tree, problem, progress)
+    return _run(journal, tree, problem, strategy, executor, progress)
 
 
-def _run(journal: Journal, tree: Tree, problem: Problem, progress: Progress | None) -> Result:
+def configuration_of(folder: Path) -> Tree:
+    """The configuration of the study in `folder`. Raises InputError where this version cannot use it."""
+    return _tree_of(load(folder).header, folder)
+
+
+def _tree_of(header: Mapping[str, Any], folder: str | Path) -> Tree:
+    """The configuration in a journal's header, which must mean here what it meant where it was written."""
+    try:
+        tree = config.complete(header["config"])
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder} cannot be used by version {__version__}, written by {_by(header)}: {error}"
+        ) from None
+    if tree != header["config"]:
+        raise InputError(f"{folder} was written by {_by(header)}, whose settings this one does not share")
+    return tree
+
+
+def _by(header: Mapping[str, Any]) -> str:
+    return f"version {header.get('version', 'unknown')}"
+
+
+def _run(
+    journal: Journal, tree: Tree, problem: Problem, strategy: Strategy, executor: ProcessPool, progress: Progress | None
+) -> Result:
+    """Run a study until a budget ends it. However it ends, what it found is reported, and its workers are stopped."""
     try:
         study = Study(
             problem,
-            strategy_of(tree, problem),
+            strategy,
             seed=tree["seed"],
             journal=journal,
             ordered=tree["ordered"],
             max_rejections=tree["max_rejections"],
         )
-        executor = config.construct(ProcessPool, tree["executor"])
         try:
             ended = study.run(executor, trials=tree["trials"], minutes=tree["minutes"], progress=progress)
-        finally:
+        except BaseException as error:
             executor.close()
-            write_report(journal.folder)
+            with suppress(InputError):  # on a full disk the first error is the one to tell
+                write_report(journal.folder)
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"stopped, go on with: frugalnas resume {journal.folder}") from None
+            raise
+        executor.close()
+        write_report(journal.folder)
     finally:
         journal.close()
     return Result(study, journal.folder, ended)
@@ -245,6 +219,8 @@ def architecture_of(name: str, trial: int | None = None) -> Architecture:
     path = Path(name)
     if path.is_dir():
         return _architecture_in(path, trial)
+    if trial is not None:
+        raise InputError(f"--trial {trial}: {name!r} is not the folder of a search")
     if path.suffix == ".json":
         return Architecture.load(path)
     return zoo.load(name)
@@ -258,7 +234,6 @@ def _architecture_in(folder: Path, trial: int | None) -> Architecture:
     number = knee(record.front, record.objectives).number if trial is None else trial
     if number not in trials:
         raise InputError(f"{folder} has no trial {number}: it has {len(trials)}, numbered from 0")
-    tree = config.complete(record.header["config"])
-    return Architecture(
-        config.make("space", tree["space"], **record.header["facts"]), trials[number].candidate.genotype
-    )
+    tree = _tree_of(record.header, folder)
+    space = config.make("space", tree["space"], record.header["facts"])
+    return Architecture(space, trials[number].candidate.genotype)

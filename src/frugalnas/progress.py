@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from frugalnas.config import Tree
-from frugalnas.report import amount
+from frugalnas.report import front_table
 
 if TYPE_CHECKING:
     from frugalnas.launch import Progress
@@ -26,31 +27,39 @@ _ROWS = 12
 
 @contextmanager
 def live(tree: Tree) -> Iterator[Progress]:
-    """A function to call after each told trial; the view is redrawn at most four times a second."""
-    start, rated_before, drawn = time.monotonic(), -1, 0.0
-    with Live(
-        Text("reading the images"), console=Console(file=sys.stderr), refresh_per_second=4, transient=True
-    ) as view:
+    """A function to call after each told trial; the view on stderr is redrawn four times a second.
 
-        def progress(study: Study) -> None:
-            nonlocal rated_before, drawn
-            if time.monotonic() - drawn < 0.25:
-                return
-            drawn = time.monotonic()
-            if rated_before < 0:
-                rated_before = study.rated - 1
-            rate = (study.rated - rated_before) / max(time.monotonic() - start, 1e-9)
-            view.update(Group(_status(study, tree, rate), _front(study)))
+    `tree` is the configuration, whose budgets say how much is left.
+    """
+    start = time.monotonic()
+    told: list[tuple[Study, int]] = []  # the study, once it tells, and how many it had rated before
+    waiting = Spinner("dots", Text("reading the images, starting the workers, rating the first network"))
 
+    def view() -> RenderableType:
+        if not told:
+            return waiting
+        study, before = told[0]
+        rate = (study.rated - before) / max(time.monotonic() - start, 1e-9)
+        names, front = study.problem.minimised, study.front
+        more = f"\nand {len(front) - _ROWS} more" if len(front) > _ROWS else ""
+        return Group(_status(study, tree, rate), Text(front_table(front[:_ROWS], names) + more))
+
+    def progress(study: Study) -> None:
+        if not told:
+            told.append((study, study.rated - (study.trials[-1].status != "rejected")))
+
+    console = Console(file=sys.stderr)
+    with Live(get_renderable=view, console=console, refresh_per_second=4, transient=True):
         yield progress
 
 
 def _status(study: Study, tree: Tree, rate: float) -> Table:
-    """One line: a bar, counts, speed and the time that is left by the nearer of the two budgets."""
+    """One line: a bar, counts, speed, time left by the nearer budget. `rate`: networks a second."""
     shares, left = [0.0], []
     if tree["trials"]:
         shares.append(study.rated / tree["trials"])
-        left.append((tree["trials"] - study.rated) / rate if rate else 0.0)
+        if rate:
+            left.append((tree["trials"] - study.rated) / rate)
     if tree["minutes"]:
         shares.append(study.seconds / (60 * tree["minutes"]))
         left.append(60 * tree["minutes"] - study.seconds)
@@ -62,14 +71,3 @@ def _status(study: Study, tree: Tree, rate: float) -> Table:
     line = Table.grid(padding=(0, 2))
     line.add_row(ProgressBar(total=1.0, completed=min(1.0, max(shares)), width=30), words)
     return line
-
-
-def _front(study: Study) -> Table:
-    names = study.problem.minimised
-    table = Table("trial", *names, box=None, padding=(0, 2, 0, 0))
-    front = study.front
-    for trial in front[:_ROWS]:
-        table.add_row(str(trial.number), *(amount(name, trial.values[name]) for name in names))
-    if len(front) > _ROWS:
-        table.add_row(f"and {len(front) - _ROWS} more")
-    return table

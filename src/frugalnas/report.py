@@ -8,12 +8,22 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from frugalnas import pareto, store
-from frugalnas.core import Trial
+from frugalnas.core import InputError, Trial
+
+KNEE = " (knee)"
+TITLES = {
+    "error": "validation error",
+    "params": "parameters",
+    "macs": "multiply-accumulates for one image",
+    "model_bytes": "model size in bytes",
+    "peak_bytes": "peak activation memory in bytes",
+}
 
 
 @dataclass(frozen=True)
@@ -30,8 +40,9 @@ class Record:
     def objectives(self) -> tuple[str, ...]:
         return tuple(self.header["config"]["objectives"])
 
-    @property
+    @cached_property
     def front(self) -> Sequence[Trial]:
+        """The non-dominated trials, by the first objective."""
         return pareto.front(self.trials, self.objectives)
 
     @property
@@ -58,12 +69,34 @@ class Record:
 
 
 def load(folder: Path) -> Record:
-    """The study in `folder`, whether it is finished, interrupted or running. Raises InputError where there is none."""
+    """The study in `folder`, whether it is finished, interrupted or running.
+
+    Raises InputError where there is none, or its journal adds up but was not written by a search.
+    """
     header, events = store.read(folder)
     entries = store.times(folder)
-    seconds = {entry["tell"]: entry["seconds"] for entry in entries if "tell" in entry}
-    elapsed = max((entry["elapsed"] for entry in entries), default=0.0)
-    return Record(folder, header, tuple(store.trials_of(events)), seconds, elapsed)
+    try:
+        seconds = {entry["tell"]: entry["seconds"] for entry in entries if "tell" in entry}
+        elapsed = max((entry["elapsed"] for entry in entries if "elapsed" in entry), default=0.0)
+        record = Record(folder, header, tuple(store.trials_of(events)), seconds, elapsed)
+        _check(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder} holds a journal of no search: {type(error).__name__} {error}") from None
+    return record
+
+
+def _check(record: Record) -> None:
+    """Raise where a journal that may come from anywhere is not what a search writes."""
+    header, objectives = record.header, record.header["config"]["objectives"]
+    if not isinstance(objectives, list) or not all(isinstance(name, str) for name in objectives):
+        raise TypeError(f"objectives {objectives!r}")
+    if not isinstance(header["facts"], Mapping) or not isinstance(header["data"], str):
+        raise TypeError("the header says nothing of the data")
+    for trial in record.trials:
+        numbers: list[Any] = [trial.number, *trial.values.values(), *trial.candidate.genotype]
+        if wrong := next((value for value in numbers if not isinstance(value, int | float)), None):
+            raise TypeError(f"{wrong!r} in trial {trial.number} is no number")
+    record.to_json()
 
 
 def reasons(trials: Sequence[Trial]) -> list[tuple[str, int]]:
@@ -101,19 +134,48 @@ def _csv(record: Record, trials: Sequence[Trial]) -> str:
 
 
 def amount(name: str, value: float) -> str:
-    """A value for people: a share in per cent, a count with its unit prefix."""
-    if name.startswith("error"):
+    """A value for people: an error in per cent, a count or bytes with their unit prefix."""
+    if name == "error":
         return f"{100 * value:.2f} %"
-    if value >= 1e4:
-        for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-            if value >= size:
-                return f"{value / size:,.3g} {unit}" if value < 1e3 * size else f"{value / size:,.0f} {unit}"
-    return f"{value:,.4g}"
+    unit = "B" if name.endswith("_bytes") else ""
+    prefix, size = next((p for p in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if value >= max(p[1], 1e4)), ("", 1.0))
+    number = f"{value / size:,.4g}" if value < 1e4 * size else f"{value / size:,.0f}"
+    return f"{number} {prefix}{unit}".rstrip()
 
 
-def shown(record: Record, trial: Trial) -> list[str]:
-    """The objectives of a done trial, for people."""
-    return [amount(name, trial.values[name]) for name in record.objectives]
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Plain text: the first column to the left, the others, which are numbers, to the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    texts = [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    return "\n".join(text.rstrip() for text in [texts[0], "-" * len(texts[0]), *texts[1:]])
+
+
+def front_table(front: Sequence[Trial], objectives: Sequence[str]) -> str:
+    """The front as plain text, a network a line; its knee is marked."""
+    return table(["trial", *objectives], _rows(front, objectives, objectives))
+
+
+def _rows(front: Sequence[Trial], objectives: Sequence[str], columns: Sequence[str]) -> list[list[str]]:
+    knee = pareto.knee(front, objectives).number if front else None
+    return [
+        [
+            f"{trial.number}{KNEE if trial.number == knee else ''}",
+            *(amount(name, trial.values[name]) if name in trial.values else "" for name in columns),
+        ]
+        for trial in front
+    ]
+
+
+def text_of(record: Record) -> str:
+    """What a study found, for people: how many networks, why not more of them, and the front."""
+    lines = [summary(record), *(f"  {number:,} {reason}" for reason, number in reasons(record.trials)[:5])]
+    if not record.front:
+        return "\n".join([*lines, "No front: no network was rated."])
+    return "\n".join([*lines, "", "Pareto front (validation part)", front_table(record.front, record.objectives)])
 
 
 def summary(record: Record) -> str:
@@ -125,80 +187,104 @@ def summary(record: Record) -> str:
     return f"{counted}, in {record.elapsed / 60:.1f} min"
 
 
-def _label(record: Record, trial: Trial) -> str:
-    values = (f"{name} {amount(name, trial.values[name])}" for name in record.objectives)
-    return "<br>".join([f"trial {trial.number}", *values])
+def _hover(record: Record, trial: Trial) -> str:
+    values = (f"{escape(name)} {amount(name, trial.values[name])}" for name in record.columns if name in trial.values)
+    return "<br>".join([f"<b>trial {trial.number}</b>", *values])
 
 
-def _plot(record: Record, across: str, with_library: bool) -> str:
-    """Error against one other objective: every done trial, and the front of all objectives on top."""
+def _plot(record: Record, across: str, number: int) -> str:
+    """The first objective against another one: every done trial, and on top the front of all objectives.
+
+    The line is the front of these two objectives alone.
+    """
     import plotly.graph_objects as go
     import plotly.io
 
     upright = record.objectives[0]
     done = [trial for trial in record.trials if trial.status == "done"]
+    best = {trial.number for trial in record.front}
     figure = go.Figure()
-    for name, trials, marker in (
-        ("dominated", [t for t in done if t not in record.front], {"color": "#a9b4c2", "size": 7}),
-        ("front", list(record.front), {"color": "#c8102e", "size": 11}),
+    for name, trials, style in (
+        ("dominated", [t for t in done if t.number not in best], {"mode": "markers"}),
+        (f"best by {TITLES.get(across, across)} alone", pareto.front(done, (across, upright)), {"mode": "lines"}),
+        ("Pareto front", record.front, {"mode": "markers"}),
     ):
         figure.add_scatter(
             x=[t.values[across] for t in trials],
             y=[t.values[upright] for t in trials],
-            mode="markers",
-            name=name,
-            marker=marker,
-            text=[
-                "<br>".join([f"trial {t.number}", *(f"{n} {amount(n, t.values[n])}" for n in record.objectives)])
-                for t in trials
-            ],
-            hoverinfo="text",
+            name=escape(name),
+            line={"color": "#c8102e", "width": 1, "shape": "hv"},
+            marker={"color": "#c8102e", "size": 11} if name == "Pareto front" else {"color": "#a9b4c2", "size": 7},
+            text=[_hover(record, t) for t in trials],
+            hoverinfo="skip" if style["mode"] == "lines" else "text",
+            **style,
         )
-    percent = ".0%" if upright.startswith("error") else None
     figure.update_layout(
         template="plotly_white",
-        height=460,
-        margin={"l": 70, "r": 20, "t": 20, "b": 60},
-        xaxis={"title": across, "tickformat": "~s"},
-        yaxis={"title": f"{upright} (validation)", "tickformat": percent},
-        legend={"orientation": "h", "y": 1.08},
+        height=440,
+        font={"family": "system-ui, sans-serif", "size": 14, "color": "#1c2733"},
+        margin={"l": 80, "r": 20, "t": 40, "b": 60},
+        xaxis={"title": escape(TITLES.get(across, across)), "tickformat": "~s"},
+        yaxis={"title": escape(TITLES.get(upright, upright)), "tickformat": ".0%" if upright == "error" else "~s"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
-    return str(plotly.io.to_html(figure, full_html=False, include_plotlyjs=with_library, div_id=f"plot-{across}"))
+    return str(
+        plotly.io.to_html(
+            figure,
+            full_html=False,
+            include_plotlyjs=number == 0,
+            div_id=f"plot-{number}",
+            config={"displaylogo": False, "displayModeBar": False, "responsive": True},
+        )
+    )
 
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.7rem; margin: 0 } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .25rem .9rem .25rem 0 }
-td, th { text-align: right }
-th { border-bottom: 1px solid #a9b4c2; font-weight: 600 }
+h1 { font-size: 1.7rem; margin: 0 } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+td, th { padding: .3rem 1.6rem .3rem 0; text-align: right }
+td:first-child, th:first-child { text-align: left }
+th { border-bottom: 1px solid #a9b4c2; font-weight: 600; vertical-align: bottom; max-width: 11rem }
+tr + tr + tr td { border-top: 1px solid #e6eaef }
+.knee td { font-weight: 600 }
+.quiet { color: #5a6878 } summary { cursor: pointer; font-weight: 600; margin-top: 2.2rem }
 pre { background: #f3f5f8; padding: 1rem; overflow: auto; font-size: .85rem }
-td:first-child, th:first-child { text-align: left } .quiet { color: #5a6878 }
 """
+
+
+def _front_rows(record: Record) -> str:
+    return "".join(
+        f"<tr{' class=knee' if row[0].endswith(KNEE) else ''}>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
+        for row in _rows(record.front, record.objectives, record.columns)
+    )
 
 
 def _page(record: Record) -> str:
     config = record.header["config"]
-    plots = [_plot(record, name, with_library=i == 0) for i, name in enumerate(record.objectives[1:])]
-    rows = "".join(
-        f"<tr><td>{trial.number}</td>"
-        + "".join(f"<td>{amount(n, trial.values[n])}</td>" for n in record.objectives)
-        + "</tr>"
-        for trial in record.front
-    )
-    causes = "".join(f"<li>{n:,} {escape(reason)}</li>" for reason, n in reasons(record.trials)[:20])
+    plots = "".join(_plot(record, name, number) for number, name in enumerate(record.objectives[1:]))
+    causes = "".join(f"<li>{number:,} {escape(reason)}</li>" for reason, number in reasons(record.trials)[:20])
+    limits = ", ".join(f"{name} ≤ {amount(name, value)}" for name, value in config["limits"].items())
+    facts = [
+        f"{summary(record)}, {sum(record.seconds.values()) / 60:.1f} min of worker time",
+        f"limits: {limits or 'none'}",
+        f"preset {config['preset']}",
+        f"seed {config['seed']}",
+        f"FrugalNAS {record.header['version']}",
+    ]
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>FrugalNAS: {escape(str(record.folder.name))}</title>
+<html lang="en"><head><meta charset="utf-8"><title>FrugalNAS: {escape(record.folder.name)}</title>
 <style>{_STYLE}</style></head><body>
-<h1>{escape(config["method"])} on {escape(str(config["data"]["source"]))}</h1>
-<p class="quiet">{summary(record)},
-{sum(record.seconds.values()) / 60:.1f} min of worker time; seed {config["seed"]}; FrugalNAS
-{escape(str(record.header["version"]))}.
-Values are of the validation part, never of the test part.</p>
+<h1>{escape(f"{config['method']} on {config['data']['source']}")}</h1>
+<p class="quiet">{escape("; ".join(facts))}.
+Errors are those of the validation part, never of the test part.</p>
 <h2>Pareto front</h2>
-<table><tr><th>trial</th>{"".join(f"<th>{escape(n)}</th>" for n in record.objectives)}</tr>{rows}</table>
-{"".join(plots)}
+<table><tr><th>trial</th>{"".join(f"<th>{escape(TITLES.get(n, n))}</th>" for n in record.columns)}</tr>
+{_front_rows(record)}</table>
+<p class="quiet">No other network is better in one of {escape(", ".join(record.objectives))}
+without being worse in another. The knee is where giving up a little of one stops buying much of another.</p>
+{plots}
 {f"<h2>Rejected and failed</h2><ul>{causes}</ul>" if causes else ""}
-<h2>Configuration</h2><pre>{escape(json.dumps(config, indent=1))}</pre>
+<details><summary>Configuration</summary><pre>{escape(json.dumps(config, indent=1))}</pre></details>
 </body></html>
 """

@@ -64,7 +64,7 @@ class CellNetwork(nn.Module):
 
     `drop_path` is the probability that an edge other than an identity is dropped for a sample; training mode only; a
     training loop raises it from epoch to epoch. With an auxiliary head, training mode gives (logits, auxiliary logits).
-    Evaluation runs at any batch size and, without the auxiliary head, at any image size.
+    Evaluation runs at any batch and image size; the auxiliary head needs images of the size it was built for.
     """
 
     def __init__(self, network: Network) -> None:

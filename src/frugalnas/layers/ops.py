@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalnas.layers import plan
+from frugalnas.layers.depthwise import DepthwiseConv2d
 
 
 def module(layers: plan.Layers) -> nn.Module:
@@ -18,6 +19,10 @@ def module(layers: plan.Layers) -> nn.Module:
 
 def _layer(layer: plan.Layer) -> nn.Module:
     match layer:
+        case plan.Conv(inputs, outputs, (height, width), (stride, _), dilation, groups) if (
+            inputs == outputs == groups > 1 and height == width
+        ):
+            return DepthwiseConv2d(groups, height, stride, dilation)
         case plan.Conv(inputs, outputs, kernel, stride, dilation, groups):
             return nn.Conv2d(inputs, outputs, kernel, stride, layer.padding, dilation, groups, bias=False)
         case plan.BatchNorm(channels):

@@ -97,9 +97,11 @@ REFERENCE: dict[str, Any] = {
 
 LAPTOP: dict[str, Any] = {
     "space": PAPER["space"] | {"blocks": 4, "channels": 16, "cells": 8},
-    "strategy": PAPER["strategy"] | {"population": 12},
+    "strategy": {"type": "nsga2", "population": 12, "offspring": 4, "crossover_probability": 1.0},
     "task": {"type": "classification", "recipe": {"batch": 64, "lr": 0.05, "weight_decay": 3e-4}},
-    "estimators": [{"type": "train", "fidelity": {"epochs": 1, "samples": 0.25, "width": 8, "depth": 5}}],
+    "estimators": [
+        {"type": "train", "fidelity": {"epochs": 1, "samples": 0.5, "resolution": 16, "width": 8, "depth": 5}}
+    ],
     "objectives": ["error", "macs", "params"],
     "limits": {},
     "trials": 48,

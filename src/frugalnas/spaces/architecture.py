@@ -18,6 +18,7 @@ from frugalnas.core import Genotype, InputError, nearest
 from frugalnas.layers.cost import Count
 from frugalnas.spaces import SPACES
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.store import write_atomically
 
 if TYPE_CHECKING:
     from frugalnas.layers.cell import CellNetwork
@@ -72,7 +73,7 @@ class Architecture:
 
     def save(self, path: Path) -> None:
         """Write the interchange format to a file."""
-        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", "utf-8")
+        write_atomically(path, json.dumps(self.to_json(), indent=2) + "\n")
 
     @staticmethod
     def load(path: Path) -> Architecture:
@@ -88,19 +89,24 @@ class Architecture:
             raise InputError(f"{path}: {reason}") from error
 
 
-def build(architecture: Architecture | Mapping[str, Any]) -> CellNetwork:
-    """The network of an architecture or of its JSON, with fresh weights. Raises InputError for bad JSON."""
+Given = Architecture | Mapping[str, Any] | str | Path
+
+
+def build(architecture: Given) -> CellNetwork:
+    """The network of an architecture, of its JSON or of a JSON file, with fresh weights. Raises InputError."""
     found = _architecture(architecture)
     return found.space.build(found.genotype)
 
 
-def count(architecture: Architecture | Mapping[str, Any]) -> Count:
-    """Parameters and work of an architecture or of its JSON, without building it. Raises InputError for bad JSON."""
+def count(architecture: Given) -> Count:
+    """Parameters and work of an architecture, of its JSON or of a JSON file, from formulas. Raises InputError."""
     found = _architecture(architecture)
     return found.space.count(found.genotype)
 
 
-def _architecture(given: Architecture | Mapping[str, Any]) -> Architecture:
+def _architecture(given: Given) -> Architecture:
+    if isinstance(given, str | Path):
+        return Architecture.load(Path(given))
     return given if isinstance(given, Architecture) else Architecture.from_json(given)
 
 

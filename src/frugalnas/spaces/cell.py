@@ -76,10 +76,10 @@ class CellSpace:
 
     `operations`: names from `layers.plan.OPERATIONS`. `blocks` per cell. `inputs`: what block b may read: "full" is
     every earlier state, 0..b+1 (DARTS, NSGA-Net, PNAS); "narrow" is 0..b, never the block just before it (EEEA-Net).
-    `concat`, the states that make the output: "all" blocks (DARTS, RelativeNAS, PNAS), the "loose" blocks that no other
-    block reads (EEEA-Net's published cells, NSGA-Net), every "unused" state, cell inputs included (EcoNAS,
-    AmoebaNet; in a reduction cell an unused input is halved by a factorised reduction), or the states themselves, one
-    tuple per cell, for published cells that follow no rule. An operation `none` reads nothing.
+    `concat`, the states that make the output: "all" blocks (DARTS, RelativeNAS, PNAS); the "loose" blocks that no other
+    block reads (EEEA-Net's published cells, NSGA-Net); every "unused" state, cell inputs included (the rule of
+    AmoebaNet and EcoNAS; in a reduction cell an unused input is halved by a factorised reduction); or the states
+    themselves, one tuple per cell, for published cells that follow no rule (both of EcoNAS). `none` reads nothing.
     `shared`: the reduction cell is the normal cell with stride 2 (PNAS). `channels`: initial width, doubled at both
     reductions, cells number cells // 3 and 2 * cells // 3, hence at least 3 `cells`. `stem`: "small" keeps the
     size, "imagenet" divides it by 8. `resolution`: side of the input in pixels. `auxiliary`: build an auxiliary head.

@@ -1,0 +1,39 @@
+"""What there is by name: the contents of the dictionaries that the parts are looked up in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from frugalnas import zoo
+from frugalnas.layers.plan import OPERATIONS
+from frugalnas.methods import METHODS
+from frugalnas.objectives.count import COSTS
+from frugalnas.spaces import SPACES
+from frugalnas.spaces.cell import OPERATION_LISTS
+from frugalnas.strategies import STRATEGIES
+from frugalnas.tasks.named import NAMES
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().partition("\n")[0]
+
+
+LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
+    "methods": lambda: {name: method.SUMMARY for name, method in METHODS.items()},
+    "presets": lambda: {
+        f"{name} --preset {preset}": "" for name, method in METHODS.items() for preset in method.PRESETS
+    },
+    "architectures": lambda: {name: zoo.entry(name).title for name in zoo.names()},
+    "operations": lambda: {
+        name: ", ".join(key for key, names in OPERATION_LISTS.items() if name in names) for name in OPERATIONS
+    },
+    "objectives": lambda: (
+        {"error": "Share of validation images that are classified wrongly."}
+        | {name: _first_line(cost) for name, cost in COSTS.items()}
+    ),
+    "strategies": lambda: {name: _first_line(sys.modules[kind.__module__]) for name, kind in STRATEGIES.items()},
+    "spaces": lambda: {name: _first_line(kind) for name, kind in SPACES.items()},
+    "data": lambda: dict.fromkeys(NAMES, ""),
+}
