@@ -1,8 +1,8 @@
 """Kill a search at random moments, resume it, and compare its journal with that of an uninterrupted twin.
 
-Each run is a real process with a pool of two workers on a free problem; SIGKILL hits it after a random time, again and
-again until it ends by itself. In ordered mode every journal must equal its twin's byte for byte, and at every kill the
-trials told before must still be there after the next.
+Each run is a real process with a pool of two workers on a free problem, of which every eighth trial fails; SIGKILL
+hits it after a random time, again and again until it ends by itself. In ordered mode every journal must equal its
+twin's byte for byte, and at every kill the trials told before must still be there after the next.
 
     python benchmarks/kills.py [--kills 200] [--trials 60] [--workers-too]
 
@@ -53,11 +53,13 @@ def total(space: Space, genotype: Genotype) -> float:
 
 @dataclass(frozen=True)
 class Uneven:
-    """Takes 2 to 40 ms, so that trials end out of order; every value depends on the trial's seed."""
+    """Takes 2 to 40 ms, so that trials end out of order; every value, and who fails, depends on the trial's seed."""
 
     def evaluate(self, candidate: Candidate, space: Space, seed: int) -> Mapping[str, float]:
         rng = np.random.default_rng(seed)
         time.sleep(rng.uniform(0.002, 0.04))
+        if seed % 8 == 0:
+            raise RuntimeError(f"seed {seed} fails")
         return {"error": 1 / (1 + sum(candidate.genotype)) + rng.random() / 50}
 
 
@@ -103,6 +105,7 @@ def main() -> int:
         twin = Path(scratch) / "twin"
         run(twin, arguments.trials)
         whole = (twin / store.JOURNAL).read_bytes()
+        assert any(event["status"] == "failed" for event in told(twin)), "no trial failed: this seed tests less"
         while kills < arguments.kills:
             folder = Path(scratch) / str(runs)
             runs += 1

@@ -11,23 +11,25 @@ Runs are studies in --out and resume when the command is given again. One line p
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from frugalnas import config, launch, report, store
+from frugalnas import config, launch, record, store
 from frugalnas.core import Trial
 from frugalnas.pareto import hypervolume
 from frugalnas.survey import survey
 
 
-def searched(method: str, seed: int, trials: int, data: str, out: Path) -> report.Record:
+def searched(method: str, seed: int, trials: int, data: str, out: Path) -> record.Record:
     folder = out / f"{method}-{seed}"
     if (folder / store.JOURNAL).exists():
         launch.resume(folder, trials=trials)
     else:
-        launch.search(method, "laptop", data=data, trials=trials, seed=seed, out=folder)
-    return report.load(folder)
+        unlimited = {"params": math.inf}  # so that the whole space counts
+        launch.search(method, "laptop", data=data, limits=unlimited, trials=trials, seed=seed, out=folder)
+    return record.load(folder)
 
 
 def share(trials: Sequence[Trial], reference: tuple[float, float]) -> float:

@@ -24,7 +24,7 @@ from frugalnas.layers.cell import Block, CellModule, CellNetwork
 from frugalnas.layers.depthwise import DepthwiseConv2d
 from frugalnas.layers.ops import drop_path, module
 from frugalnas.layers.plan import OPERATIONS, factorised_reduction
-from frugalnas.spaces.architecture import Architecture, build, count
+from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import OPERATION_LISTS, CellSpace
 
 EEEA = OPERATION_LISTS["eeea"]
@@ -510,12 +510,31 @@ def test_json_is_all_that_a_network_needs(tmp_path: Path) -> None:
     architecture = Architecture(space, tuple(size - 1 for size in space.domains))
     text = json.dumps(architecture.to_json())
     assert Architecture.from_json(json.loads(text)) == architecture
-    network = build(json.loads(text))
-    assert count(json.loads(text)) == space.count(architecture.genotype)
+    network = zoo.build(json.loads(text))
+    assert zoo.count(json.loads(text)) == space.count(architecture.genotype)
     assert str(network) == str(space.build(architecture.genotype))
     architecture.save(tmp_path / "net.json")
     assert Architecture.load(tmp_path / "net.json") == architecture
-    assert str(build(tmp_path / "net.json")) == str(build(str(tmp_path / "net.json"))) == str(network)
+    for form in (architecture, text, tmp_path / "net.json", str(tmp_path / "net.json")):
+        assert str(zoo.build(form)) == str(network)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("EEEA-D", "unknown architecture 'EEEA-D': did you mean"),
+        ("{", "not JSON: "),
+        ('{"format": ' + "[" * 100_000, "not JSON: "),
+        ('{"version": ' + "1" * 5000 + "}", "not JSON: "),
+        ('{"format": "other"}', "format is 'other'"),
+        ("none.json", r"none\.json: No such file"),
+        ([1], "an architecture is a list"),
+    ],
+)
+def test_what_names_no_architecture_is_refused_in_one_line(name: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        zoo.build(name)
+    assert "\n" not in str(error.value)
 
 
 def test_arguments_with_a_default_may_be_left_out() -> None:

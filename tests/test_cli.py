@@ -173,10 +173,16 @@ def test_a_larger_budget_goes_on_where_it_was(alone, searched, tmp_path, capsys)
         (["--trials", "many"], "Invalid value for '--trials'"),
         (["--limits", "params=3"], "No such option: --limits"),
         (["--limit", "nonsense"], "expected NAME=NUMBER, such as params=200k"),
-        (["--limit", "parms=3k"], "unknown objective 'parms': did you mean 'params'?"),
+        (
+            ["--limit", "parms=3k"],
+            "unknown objective 'parms', neither a cost nor a value of estimators.0: did you mean 'params'?",
+        ),
         (["--limit", "error=0.3"], "only what is known before training can be limited"),
-        (["--limit", "params=10"], "within the limits params <= 10 (smallest seen 1,592)"),
-        (["--set", 'objectives=["eror"]'], "unknown objective 'eror': did you mean 'error'?"),
+        (["--limit", "params=10"], "within the limits params <= 10 (smallest 1,016)"),
+        (
+            ["--set", 'objectives=["eror"]'],
+            "unknown objective 'eror', neither a cost nor a value of estimators.0: did you mean 'error'?",
+        ),
         (["--set", 'objectives=["error", "error"]'], "one of them stands there twice"),
         (["--set", "strategy.population=0"], "population = 0: expected 1 or more"),
         (["--set", "strategy.weights=[1]"], "1 weights: expected 3"),
@@ -234,15 +240,56 @@ def test_files_that_hold_no_images_are_named(alone, capsys, tmp_path):
     assert "texts" in complaint(capsys, *searching(data="texts"))
 
 
-def test_mixed_sizes_and_modes_are_searched(alone, capsys, tmp_path):
+def test_mixed_sizes_and_modes_are_searched(alone, capsys, caplog, tmp_path):
     rng = np.random.default_rng(0)
     for name, mode in (("cat", "L"), ("dog", "RGBA")):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(8):
             pixels = rng.integers(0, 255, (9 + number, 12, 4), dtype=np.uint8)
             Image.fromarray(pixels, "RGBA").convert(mode).save(tmp_path / "photos" / name / f"{number}.png")
-    assert run(*searching("--set", "data.resolution=8", data="photos")) == 0
+    given = ["--set", "data.resolution=8"]
+    assert run(*searching(*given, data="photos")) == 0
     assert "3 networks rated" in capsys.readouterr().out
+    assert len(caplog.messages) == 3 and all(said.startswith("frugalnas: photos: ") for said in caplog.messages)
+    assert "grayscale" in caplog.text and "transparency" in caplog.text and "sizes" in caplog.text
+    (tmp_path / "photos/cat/broken.png").write_text("no image")
+    for command in (searching(*given, data="photos", out="again"), ["inspect", "--data", "photos", *given, *SMALL]):
+        caplog.clear()
+        assert run(*command) == 0
+        skipped = [said for said in caplog.messages if "skipped" in said]
+        assert len(skipped) == 1 and "1 files were skipped, e.g. cat/broken.png: " in skipped[0]
+        assert "see: frugalnas data check photos" in skipped[0]
+        capsys.readouterr()
+        assert "broken.png" in complaint(capsys, *command[: -2 * (command[0] == "search") or None], "--strict")
+
+
+def test_a_run_folder_among_the_images_is_refused(alone, capsys, tmp_path):
+    """The workers, which read the images again, would take it for a class."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.fromarray(np.full((8, 8), 10 * number, dtype=np.uint8)).save(tmp_path / name / f"{number}.png")
+    (tmp_path / "good.npz").unlink()
+    assert "run is in the folder of the images, ., as if it were a class" in complaint(capsys, *searching(data="."))
+    assert not Path("run").exists()
+
+
+def test_notes_are_lines_on_stderr_and_a_search_that_rates_nothing_exits_with_1(tmp_path):
+    rng = np.random.default_rng(0)
+    data = tmp_path / "photos"
+    for name in ("cat", "dog"):
+        (data / name).mkdir(parents=True)
+        for number in range(30):
+            Image.fromarray(rng.integers(0, 255, (8, 8), dtype=np.uint8)).save(data / name / f"{number}.png")
+    (data / "cat/broken.png").write_text("no image")
+    command = [COMMAND, "search", "--data", data, "--out", tmp_path / "run", "--trials", 2, "--workers", 1, *SMALL]
+    command += ["--set", "task.recipe.lr=1e30", "--set", "data.resolution=8", "--set", "task.recipe.clip=0"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and len(lines) == 2, done.stderr
+    assert lines[0].startswith("frugalnas: 1 files were skipped, e.g. cat/broken.png")
+    assert lines[1].startswith("frugalnas: no network was rated; most often: failed: FloatingPointError")
+    assert "2 failed" in done.stdout and "Report: " in done.stdout
 
 
 def test_another_study_in_the_folder_is_left_alone(alone, searched, capsys, tmp_path):
@@ -269,7 +316,7 @@ def rewritten(folder, **header):
     journal.close()
 
 
-def test_a_study_that_does_not_fit_is_refused_and_left_alone(alone, searched, capsys, tmp_path):
+def test_a_study_that_does_not_fit_is_refused_and_left_alone(alone, searched, capsys, caplog, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(searched[0], folder)
     path, good = folder / store.JOURNAL, (folder / store.JOURNAL).read_bytes()
@@ -277,8 +324,9 @@ def test_a_study_that_does_not_fit_is_refused_and_left_alone(alone, searched, ca
     for changes, message in (
         (
             {"config": header["config"] | {"colour": 1}, "version": "9.1"},
-            "written by version 9.1: unknown key 'colour'",
+            "was written by version 9.1 of frugalnas and this is",
         ),
+        ({"config": header["config"] | {"colour": 1}}, "unknown key 'colour'"),
         ({"config": header["config"] | {"seed": 4}}, "the journal does not fit"),
         ({"config": {"seed": 4}}, "holds a journal of no search"),
         ({"data": "00000000"}, "have changed since the study"),
@@ -292,10 +340,38 @@ def test_a_study_that_does_not_fit_is_refused_and_left_alone(alone, searched, ca
     assert "does not match its checksum" in complaint(capsys, "resume", folder)
     path.write_bytes(good[:100])
     assert "is not a FrugalNAS journal" in complaint(capsys, "resume", folder)
+    caplog.clear()
     path.write_bytes(good[:-100])
     assert run("resume", folder) == 0 and path.read_bytes() == good
+    assert [said for said in caplog.messages if "ended in an unfinished line, which was cut" in said] == caplog.messages
+    assert len(caplog.messages) == 1
     assert "trials = 0" in complaint(capsys, "resume", folder, "--trials", 0)
     assert "workers = 0" in complaint(capsys, "resume", folder, "--workers", 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {}},
+        {
+            "config": {
+                "objectives": ["error"],
+                "limits": {},
+                "method": "",
+                "preset": "",
+                "seed": 0,
+                "data": {"source": ""},
+            }
+        },
+        {"facts": {"in_channels": "x", "classes": 4, "resolution": 8}},
+        {"facts": {"in_channels": 0}},
+    ],
+)
+def test_a_hostile_run_folder_is_refused_in_one_line(searched, capsys, tmp_path, changes):
+    shutil.copytree(searched[0], tmp_path / "run")
+    rewritten(tmp_path / "run", **changes)
+    for command in ("show", "resume") if "config" in changes else ("show",):
+        assert str(tmp_path / "run") in complaint(capsys, command, tmp_path / "run")
 
 
 def test_a_search_resumes_from_another_working_folder(alone, capsys, tmp_path, monkeypatch):
@@ -308,13 +384,9 @@ def test_a_search_resumes_from_another_working_folder(alone, capsys, tmp_path, m
 def test_images_that_changed_are_noticed(alone, capsys, tmp_path):
     assert run(*searching()) == 0
     capsys.readouterr()
-    from frugalnas.tasks.classification import _parts
-
     images(tmp_path / "good.npz", seed=1)
-    _parts.cache_clear()
     assert "good.npz' have changed" in complaint(capsys, "resume", "run", "--trials", 4)
     (tmp_path / "good.npz").unlink()
-    _parts.cache_clear()
     assert "there is no data set, folder or file" in complaint(capsys, "resume", "run", "--trials", 4)
 
 
@@ -343,6 +415,8 @@ def test_a_bad_architecture_file_is_named(searched, capsys, tmp_path, change, me
         (["list", "method"], "did you mean 'methods'?"),
         (["show", "EEEA-Z"], "unknown architecture 'EEEA-Z'"),
         (["show", "EEEA-C", "--trial", "3"], "'EEEA-C' is not the folder of a search"),
+        (["show", "EEEA-C", "--convention", "dn"], "Invalid value for '--convention'"),
+        (["show", '{"format": 1}'], "format is 1"),
         (["show", "absent.json"], "absent.json: No such file or directory"),
         (["show", "EEEA-C", "--svg", "/proc/no/x.svg"], "cannot write /proc/no/x.svg"),
         (["data", "check", "absent"], "there is no data set"),
@@ -359,25 +433,20 @@ def test_a_trial_that_the_search_does_not_have_is_named(searched, capsys):
 
 def test_inspect_says_what_the_limits_accept(alone, capsys):
     given = ["inspect", "--data", "good.npz", "--samples", 300, *SMALL]
-    assert run(*given) == 0
+    assert run(*given, "--limit", "params=inf") == 0
     assert "Limits: none; they accept 100.0% of random genotypes" in capsys.readouterr().out
-    assert run(*given, "--json") == 0
+    assert run(*given, "--limit", "params=inf", "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["accepted"] == 1 and facts["possible"] and facts["genotypes"] > 1e20
-    assert all(facts["costs"]["params"].values()) and set(facts["costs"]) == {
-        "params",
-        "macs",
-        "model_bytes",
-        "peak_bytes",
-    }
+    assert all(facts["costs"]["params"].values())
+    assert set(facts["costs"]) == {"params", "macs", "model_bytes", "peak_bytes"}
     low = facts["costs"]["params"]["smallest"]
     assert run(*given, "--limit", f"params={low}") == 0
-    assert (
-        "they accept a tiny share, none of 300 random genotypes: a search will mostly reject" in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "they accept a tiny share, none of 300 random genotypes: a search will mostly reject" in said
     assert run(*given, "--limit", f"params={low - 1}", "--json") == 2
     said = capsys.readouterr()
-    assert not json.loads(said.out)["possible"] and f"(smallest seen {low:,.6g})" in said.err
+    assert not json.loads(said.out)["possible"] and f"(smallest {low:,.6g})" in said.err
 
 
 def test_limits_that_stop_a_search_midway_leave_its_report(alone, capsys):
@@ -407,6 +476,48 @@ def test_a_full_disk_keeps_what_was_told_and_says_how_to_go_on(alone, capsys, tm
     assert run("resume", "run") == 0
     assert len(cut) > 1000 and twin.startswith(cut) and Path("run", store.JOURNAL).read_bytes() == twin
     assert "3 networks rated" in capsys.readouterr().out
+
+
+def test_minutes_alone_are_the_whole_budget(alone, capsys):
+    """The preset's 48 trials would end these searches of tiny networks well before."""
+    tiny = ["--set", 'space.operations=["skip_connect"]', "--set", "space.blocks=1"]
+    given = ["search", "--data", "good.npz", "--out", "run", *SMALL, *tiny, "--set", "strategy.type=random"]
+    assert run(*given, "--minutes", 0.02, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["config"]["trials"] is None and facts["config"]["minutes"] == 0.02
+
+
+def test_resuming_for_minutes_goes_on_beyond_the_old_trials(alone, capsys):
+    assert run(*searching()) == 0
+    capsys.readouterr()
+    assert run("resume", "run", "--minutes", 0.05, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["ended"] == "minutes" and facts["statuses"]["done"] > 3
+
+
+def test_show_counts_by_every_convention_and_says_what_it_leaves_out(capsys):
+    said = {}
+    for convention in ("conv_linear", "nsganet", "dna"):
+        assert run("show", "EEEA-C", "--convention", convention) == 0
+        said[convention] = capsys.readouterr().out
+        count = frugalnas.count("EEEA-C")
+        assert f"MACs {count.macs_by(convention):,} (convention {convention})" in said[convention]
+        left_out = said[convention].splitlines()[-1]
+        for name, elements in count.not_counted(convention).items():
+            assert f"{elements:,} {name}" in left_out
+    assert "batch_norm" in said["conv_linear"] and "batch_norm" not in said["dna"]
+    assert run("show", "EEEA-C") == 0 and capsys.readouterr().out == said["conv_linear"]
+
+
+def test_report_picks_networks_of_the_front(searched, capsys):
+    folder, _, done = searched
+    assert run("report", folder, "--pick", 2, "--json") == 0
+    picked = json.loads(capsys.readouterr().out)["front"]
+    front = json.loads(done.stdout)["front"]
+    assert len(picked) == min(2, len(front)) and all(entry in front for entry in picked)
+    assert run("report", folder, "--pick", 2) == 0
+    assert f"{len(picked)} of {len(front)}" in capsys.readouterr().out
+    assert "k = 0: expected 1 or more" in complaint(capsys, "report", folder, "--pick", 0)
 
 
 @pytest.mark.parametrize("what", LISTINGS)

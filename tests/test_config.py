@@ -60,6 +60,9 @@ def test_set_changes_one_key_and_no_other(assignment, path, value):
         ("task.recipe.momentun=1", "unknown key 'task.recipe.momentun': did you mean 'momentum'?"),
         ("estimators.0.fidelity.epoch=1", "unknown key 'estimators.0.fidelity.epoch': did you mean 'epochs'?"),
         ("estimators.1.fidelity.epochs=1", "there is no entry 1: the list has 1, counted from 0"),
+        ("estimators.².type=train", "estimators: expected a list of at least one table"),
+        ("estimators.٣.type=train", "estimators: expected a list of at least one table"),
+        ("estimators." + "9" * 5000 + ".type=train", "estimators: expected a list of at least one table"),
         ("strategy.type=nsga", "strategy.type = 'nsga': did you mean 'nsga2'?"),
         ("space.type=cel", "space.type = 'cel': did you mean 'cell'?"),
         ("estimators.0.type=trian", "estimators.0.type = 'trian': did you mean 'train'?"),
@@ -109,6 +112,30 @@ def test_layers_lie_over_the_file_which_lies_over_the_preset(tmp_path):
     assert (tree["method"], tree["preset"], tree["trials"], tree["seed"]) == ("random", "paper", 7, 4)
     assert (tree["space"]["channels"], tree["space"]["cells"]) == (12, 20)
     assert config.resolve("eeea", file=file)["strategy"]["type"] == "nsga2"
+
+
+def test_a_budget_replaces_all_of_the_one_below(tmp_path):
+    """Half an hour is half an hour, whatever number of trials the preset has; both hold where both are given."""
+    file = tmp_path / "mine.toml"
+
+    def budget(written, assignments=(), **options):
+        file.write_text(written)
+        layers = [*map(config.assignment, assignments), config.options(**options)]
+        tree = config.resolve(file=file, layers=layers)
+        return tree["trials"], tree["minutes"]
+
+    assert budget("") == (48, None)
+    assert budget("", minutes=30) == budget("minutes = 30") == budget("", ["minutes=30"]) == (None, 30)
+    assert budget("trials = 7", minutes=30) == budget("", ["minutes=30"], trials=7) == (7, 30)
+    assert budget("", trials=7) == (7, None)
+    tree = config.resolve(layers=[{"minutes": None}])
+    assert tree["trials"] == 48
+    tree = config.changed(tree, config.options(minutes=5))
+    assert (tree["trials"], tree["minutes"]) == (None, 5)
+    tree = config.changed(tree, config.options(workers=2))
+    assert (tree["trials"], tree["minutes"]) == (None, 5)
+    tree = config.changed(tree, config.options(trials=9))
+    assert (tree["trials"], tree["minutes"]) == (9, None)
 
 
 @pytest.mark.parametrize(

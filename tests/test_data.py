@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -669,6 +670,27 @@ def test_a_known_data_set_that_is_not_there_and_cannot_be_downloaded(tmp_path: P
     with pytest.raises(InputError) as error:
         load_search(DataSource(name, root=str(tmp_path)))
     assert f"{name} is not in {str(tmp_path)!r} and cannot be downloaded" in one_line(error)
+
+
+@pytest.mark.parametrize("partly", [False, True])
+def test_a_failed_download_leaves_no_empty_folder(tmp_path: Path, monkeypatch, partly: bool) -> None:  # type: ignore[no-untyped-def]
+    def constructor(root: str, train: bool, download: bool) -> None:
+        raw = Path(root) / "FashionMNIST" / "raw"
+        if download:
+            raw.mkdir(parents=True)
+            if partly:
+                (raw / "part.gz").write_bytes(b"1")
+        raise RuntimeError("no network")
+
+    datasets = SimpleNamespace(FashionMNIST=constructor)
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(datasets=datasets))
+    with pytest.raises(InputError, match="cannot be downloaded: no network"):
+        load_train(DataSource("fashion-mnist", root=str(tmp_path / "new")))
+    assert (tmp_path / "new").exists() == partly
+    (tmp_path / "old").mkdir()
+    with pytest.raises(InputError, match="cannot be downloaded: no network"):
+        load_train(DataSource("fashion-mnist", root=str(tmp_path / "old")))
+    assert (tmp_path / "old").is_dir()
 
 
 def test_a_known_data_set_without_root_or_torchvision(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

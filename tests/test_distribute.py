@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import CancelledError
 from pathlib import Path
 
+import pebble
 import pytest
 
 from frugalnas.core import InputError
-from frugalnas.distribute import InProcess, ProcessPool, cores
+from frugalnas.distribute import InProcess, ProcessPool, TimeLimit, WorkerDied, cores
 
 
 def environment() -> tuple[int, str]:
@@ -27,6 +30,21 @@ def torch_threads() -> int:
 
 def fail() -> None:
     raise ValueError("on purpose")
+
+
+def run_out() -> None:
+    raise TimeoutError("the function's own")
+
+
+class TwoArguments(Exception):
+    """Cannot be unpickled by the process that it is sent to."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__("one message")
+
+
+def unreadable() -> None:
+    raise TwoArguments(1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +71,70 @@ def test_an_exception_comes_back_as_it_was(pool):
     with pytest.raises(ValueError, match="on purpose"):
         pool.submit(fail).result(60)
     assert pool.submit(max, 1, 2).result(60) == 2
+
+
+@pytest.mark.parametrize("time_limit_s", [None, 60.0])
+def test_a_timeout_of_the_function_itself_is_its_own_error(time_limit_s):
+    pool = ProcessPool(1, time_limit_s=time_limit_s)
+    error = pool.submit(run_out).exception(60)
+    assert isinstance(error, TimeoutError) and str(error) == "the function's own"
+    pool.close()
+
+
+def test_a_time_limit_ends_a_function_and_the_next_one_runs():
+    pool = ProcessPool(1, time_limit_s=0.5)
+    slow, quick = pool.submit(time.sleep, 60), pool.submit(max, 1, 2)
+    assert isinstance(slow.exception(60), TimeLimit) and quick.result(60) == 2
+    pool.close()
+
+
+def test_an_answer_that_cannot_be_read_ends_its_future(pool):
+    assert isinstance(pool.submit(unreadable).exception(60), WorkerDied)
+    assert pool.submit(max, 1, 2).result(60) == 2
+
+
+def test_a_machine_without_room_for_a_process_ends_the_future(monkeypatch):
+    pool = ProcessPool(1)
+
+    def full(*arguments, **settings):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pebble.ProcessPool, "schedule", full)
+        error = pool.submit(max, 1, 2).exception(10)
+    assert isinstance(error, WorkerDied) and "Cannot allocate memory" in str(error)
+    assert pool.submit(max, 1, 2).result(60) == 2
+    pool.close()
+
+
+def test_close_ends_what_runs_what_waits_and_what_comes_after():
+    pool = ProcessPool(2)
+    assert pool.submit(max, 1, 2).result(60) == 2
+    futures = [pool.submit(time.sleep, 600) for _ in range(5)]
+    start = time.monotonic()
+    pool.close()
+    futures.append(pool.submit(max, 1, 2))
+    assert all(isinstance(future.exception(10), CancelledError) for future in futures)
+    assert time.monotonic() - start < 30
+
+
+SCRIPT = """
+import torch
+from frugalnas.distribute import ProcessPool
+
+if __name__ == "__main__":
+    pool = ProcessPool(1, threads=1)
+    print(torch.get_num_threads(), pool.submit(torch.get_num_threads).result(120))
+    pool.close()
+"""
+
+
+def test_threads_are_pinned_also_where_the_script_imports_torch_first(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    command = [sys.executable, str(tmp_path / "script.py")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=True)
+    assert run.stdout.split() == ["2", "1"]
 
 
 def test_as_many_workers_as_fit_by_default():

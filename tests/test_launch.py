@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from statistics import median
+from types import SimpleNamespace
+
 import pytest
 
 import frugalnas
 from frugalnas import config, launch, pareto, store
-from frugalnas.core import InputError, screen
-from frugalnas.survey import Survey, refuse_impossible, sampled, survey
+from frugalnas.core import InputError, Objective, Problem, screen
+from frugalnas.layers.cost import Count
+from frugalnas.objectives.count import COSTS
+from frugalnas.report import write_report
+from frugalnas.survey import Survey, descend, refuse_impossible, sampled, survey
 from tiny import OneProcess, images
 
 SMALL = {
@@ -85,11 +91,12 @@ def test_a_survey_sees_what_screening_does():
     work = problem("limits.params=9000")
     found = survey(work, 200)
     genotypes = sampled(work, 200, 0)
-    accepted = [not screen(work, genotype)[1] for genotype in genotypes[:200]]
+    accepted = [not screen(work, genotype)[1] for genotype in genotypes]
     assert found.accepted == pytest.approx(sum(accepted) / 200) and 0 < found.accepted < 1 and found.possible
     assert found.rejected == {"params": 200 - sum(accepted)}
     params = [work.space.count(genotype).params for genotype in genotypes]
-    assert (found.costs["params"][0], found.costs["params"][2]) == (min(params), max(params))
+    smallest, middle, largest = found.costs["params"]
+    assert smallest < min(params) and middle == median(params) and largest > max(params)
     assert found.size == work.space.size
 
 
@@ -103,16 +110,47 @@ def test_a_tiny_share_is_said_in_words(accepted, words):
 
 def test_impossible_limits_are_refused_with_the_numbers_of_all_of_them():
     work = problem("limits.params=10", "limits.macs=20")
-    with pytest.raises(InputError, match=r"macs <= 20 \(smallest seen [\d,]+\), params <= 10 \(smallest seen [\d,]+\)"):
+    with pytest.raises(InputError, match=r"macs <= 20 \(smallest [\d,]+\), params <= 10 \(smallest [\d,]+\)"):
         refuse_impossible(work, 50)
 
 
-def test_a_limit_that_only_uniform_genotypes_meet_is_possible():
-    free = problem()
-    smallest = min(free.space.count(genotype).params for genotype in sampled(free, 0, 0))
+def test_the_smallest_network_is_found_though_no_sample_is_near_it():
+    """A chain of max-pools, of which only the last block is joined: no random or uniform genotype is like it."""
+    free = problem("limits.params=inf")
+    smallest, _, largest = survey(free, 50).costs["params"]
+    chain = [("max_pool_3x3", block) for block in range(4) for _ in range(2)]
+    assert smallest <= free.space.count(free.space.encode(chain, chain)).params
+    uniform = [tuple(min(value, size - 1) for size in free.space.domains) for value in range(9)]
+    params = [free.space.count(genotype).params for genotype in [*uniform, *sampled(free, 2000, 7)]]
+    assert smallest < min(params) and largest >= max(params)
     refuse_impossible(problem(f"limits.params={smallest}"), 20)
     with pytest.raises(InputError):
         refuse_impossible(problem(f"limits.params={smallest - 1}"), 20)
+
+
+def test_limits_that_only_a_compromise_meets_are_possible():
+    """The network of the fewest parameters breaks the limit on MACs, and the other way round."""
+
+    def count(genotype):
+        return Count(params=1 + genotype[0] + abs(genotype[1] - 7), macs=99 - genotype[0] + abs(genotype[1] - 7))
+
+    space = SimpleNamespace(domains=(100, 100), count=count, peak_bytes=lambda genotype: 0)
+
+    def limited(most):
+        return Problem(space, (Objective("params", COSTS["params"], most), Objective("macs", COSTS["macs"], most)), ())
+
+    refuse_impossible(limited(50), 5)
+    with pytest.raises(InputError, match=r"params <= 49 \(smallest 1\), macs <= 49 \(smallest 0\)"):
+        refuse_impossible(limited(49), 5)
+
+
+def test_a_descent_ends_where_no_single_gene_helps():
+    domains = (3, 4, 5)
+
+    def score(genotype):
+        return sum((gene - 2) ** 2 for gene in genotype)
+
+    assert descend(score, (0, 0, 4), domains) == (2, 2, 2)
 
 
 def test_an_objective_that_is_only_limited_is_not_minimised():
@@ -133,3 +171,60 @@ def test_interrupting_names_the_way_on_and_reports(tmp_path, monkeypatch):
         frugalnas.search(data=data, trials=9, settings=[SMALL], out=tmp_path / "run", progress=interrupt)
     assert (tmp_path / "run" / "report.html").exists()
     assert frugalnas.resume(tmp_path / "run").study.rated == 9
+
+
+def test_images_are_read_anew_by_every_search(tmp_path, monkeypatch):
+    """In one Python session, the file of images being another one the second time."""
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    data = images(tmp_path / "images.npz")
+    first = frugalnas.search(data=str(data), trials=1, settings=[SMALL], out=tmp_path / "a")
+    images(data, seed=1)
+    second = frugalnas.search(data=str(data), trials=1, settings=[SMALL], out=tmp_path / "b")
+    assert first.study.trials[0].values["loss"] != second.study.trials[0].values["loss"]
+    assert store.read(tmp_path / "a")[0]["data"] != store.read(tmp_path / "b")[0]["data"]
+    with pytest.raises(InputError, match="have changed since the study"):
+        frugalnas.resume(tmp_path / "a", trials=2)
+
+
+def test_a_study_of_another_version_is_refused_but_shown(result, tmp_path):
+    header, events = store.read(result.folder)
+    header = {key: value for key, value in header.items() if key != "format"}
+    writing = store.Journal.create(tmp_path / "old", header | {"version": "0.0.9"})
+    for event in events:
+        writing.append(event)
+    writing.close()
+    with pytest.raises(InputError) as refused:
+        frugalnas.resume(tmp_path / "old", trials=20)
+    said = str(refused.value)
+    assert "version 0.0.9" in said and frugalnas.__version__ in said and "pip install frugalnas==0.0.9" in said
+    assert launch.architecture_of(str(tmp_path / "old"), 3) == result.architecture(3)
+    assert write_report(tmp_path / "old").header["version"] == "0.0.9"
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["task.recipe.auxiliary=0.4"], "the loss of an auxiliary head needs --set space.auxiliary=true"),
+        (['objectives=["error_std", "params"]'], "'error_std', neither a cost nor a value of estimators.0: did you"),
+        (["estimators.0.type=random_weights", 'objectives=["error", "error_std"]'], "value of estimators.0: did you"),
+        (
+            ['estimators=[{type="train"}, {type="random_weights"}]', 'objectives=["loss", "macs"]'],
+            "'loss', neither a cost nor a value of estimators.1",
+        ),
+    ],
+)
+def test_what_would_fail_every_trial_is_refused(assignments, message):
+    with pytest.raises(InputError) as refused:
+        problem(*assignments)
+    assert message in str(refused.value)
+
+
+def test_what_several_draws_give_is_an_objective():
+    work = problem('estimators=[{type="random_weights", draws=2}]', 'objectives=["error", "error_std"]')
+    assert work.minimised == ("error", "error_std")
+    assert problem("task.recipe.auxiliary=0.4", "space.auxiliary=true").space.auxiliary
+
+
+def test_picks_are_spread_along_the_front(result):
+    assert list(result.pick(2)) == pareto.evenly_spread(result.front, result.study.problem.minimised, 2)
+    assert result.pick(1)[0] == pareto.knee(result.front, result.study.problem.minimised)

@@ -229,3 +229,11 @@ class TestPicks:
         assert evenly_spread([], self.names, 3) == []
         with pytest.raises(InputError, match="k = 0"):
             evenly_spread(trials, self.names, 0)
+
+
+def test_a_front_is_of_the_highest_rung_that_has_done_trials():
+    """Errors after one epoch and after ten do not compare."""
+    values = [(0, "done", 0.1), (0, "done", 0.2), (1, "done", 0.3), (1, "done", 0.4), (2, "failed", 0.0)]
+    given = [Trial(n, Candidate((n,), rung), status, {"error": e}) for n, (rung, status, e) in enumerate(values)]
+    assert [trial.number for trial in front(given, ("error",))] == [2]
+    assert [trial.number for trial in front(given[:2], ("error",))] == [0]

@@ -21,6 +21,7 @@ from frugalnas.estimators.random_weights import (
     standardise,
 )
 from frugalnas.estimators.train import Train
+from frugalnas.layers.depthwise import DepthwiseConv2d
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.loop import Recipe
@@ -137,18 +138,12 @@ def test_calibration_averages_over_all_images() -> None:
 def test_initialisation_draws_every_convolution(init: str) -> None:
     network, untouched = model(), model()
     initialise(network, init)
-    pairs = [
-        (new, old)
-        for new, old in zip(network.modules(), untouched.modules(), strict=True)
-        if isinstance(new, nn.Conv2d)
-    ]
-    assert pairs and all(not torch.equal(new.weight, old.weight) for new, old in pairs)
+    drawn, before, again = ([p for p in m.parameters() if p.ndim == 4] for m in (network, untouched, model()))
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | DepthwiseConv2d)]
+    assert len(drawn) == len(layers) > 0 and any(isinstance(layer, DepthwiseConv2d) for layer in layers)
+    assert all(not torch.equal(new, old) for new, old in zip(drawn, before, strict=True))
     initialise(untouched, "default")
-    assert all(torch.equal(old.weight, again.weight) for old, again in zip(
-        (m for m in untouched.modules() if isinstance(m, nn.Conv2d)),
-        (m for m in model().modules() if isinstance(m, nn.Conv2d)),
-        strict=True,
-    ))  # fmt: skip
+    assert all(torch.equal(old, other) for old, other in zip(before, again, strict=True))
 
 
 # --- the estimator

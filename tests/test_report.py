@@ -9,7 +9,7 @@ import itertools
 
 import pytest
 
-from frugalnas import report, store, zoo
+from frugalnas import record, report, store, zoo
 from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.drawing import _ACROSS, _CARD, _DOWN, _places, svg_of, text_of
 
@@ -47,7 +47,7 @@ def journal(folder, header=None, given=None):
 
 
 def test_the_front_is_what_brute_force_finds(tmp_path):
-    record = report.load(journal(tmp_path))
+    study = record.load(journal(tmp_path))
     done = [trial for trial in trials() if trial.status == "done" and not trial.reason]
 
     def dominates(a, b):
@@ -55,8 +55,8 @@ def test_the_front_is_what_brute_force_finds(tmp_path):
         return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
 
     expected = {b.number for b in done if not any(dominates(a, b) for a in done)}
-    assert {trial.number for trial in record.front} == expected and 1 < len(expected) < len(done)
-    assert [trial.values["error"] for trial in record.front] == sorted(t.values["error"] for t in record.front)
+    assert {trial.number for trial in study.front} == expected and 1 < len(expected) < len(done)
+    assert [trial.values["error"] for trial in study.front] == sorted(t.values["error"] for t in study.front)
 
 
 def test_the_tables_hold_every_trial_and_the_front(tmp_path):
@@ -147,7 +147,7 @@ def test_a_search_without_a_rated_network_has_a_report(tmp_path, given):
 )
 def test_a_journal_of_something_else_is_refused_in_one_line(tmp_path, header):
     with pytest.raises(InputError, match="holds a journal of no search") as refused:
-        report.load(journal(tmp_path, header))
+        record.load(journal(tmp_path, header))
     assert "\n" not in str(refused.value)
 
 
@@ -167,7 +167,84 @@ def test_events_of_something_else_are_refused_in_one_line(tmp_path, event):
     writing.append({"tell": event.get("ask", 0), "status": "done", "values": {"error": EVIL}, "reason": ""})
     writing.close()
     with pytest.raises(InputError, match="holds a journal of no search"):
-        report.load(folder)
+        record.load(folder)
+
+
+GOOD = {"config": CONFIG | {"data": {"source": "x"}}, "facts": {}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({key: None} for key in ("objectives", "limits", "method", "preset", "seed", "data")),
+        {"objectives": []},
+        {"limits": {"params": "many"}},
+        {"limits": [1]},
+        {"limits": {"params": 10**400}},
+        {"preset": ["x"]},
+        {"data": {}},
+        {"data": {"source": {}}},
+    ],
+)
+def test_a_hostile_configuration_is_refused_in_one_line(tmp_path, change):
+    for header in (
+        GOOD | {"config": GOOD["config"] | change},
+        GOOD | {"config": {key: value for key, value in GOOD["config"].items() if key not in change}},
+    ):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        with pytest.raises(InputError, match=r"holds a journal of no search") as refused:
+            report.write_report(journal(folder, header))
+        assert "\n" not in str(refused.value) and str(folder) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        {"status": "rejected", "values": {}},
+        {"status": "done", "values": {}},
+        {"status": "done", "values": {"error": 10**400, "macs": 1, "params": 1}},
+        {"status": "done", "values": {"error": "a\nb", "macs": 1, "params": 1}},
+        {"status": ["done"], "values": {}},
+        {"status": "done", "values": [1]},
+    ],
+)
+def test_a_hostile_trial_is_refused_in_one_line(tmp_path, tell):
+    folder = journal(tmp_path, GOOD, [])
+    writing = store.Journal(folder)
+    writing.append(store.ask_event(0, Candidate((1,))))
+    writing.append({"tell": 0, "reason": ""} | tell)
+    writing.close()
+    with pytest.raises(InputError) as refused:
+        report.write_report(folder)
+    assert "\n" not in str(refused.value) and str(folder) in str(refused.value)
+
+
+@pytest.mark.parametrize("entry", ['{"tell": 0, "seconds": "x"}', '{"elapsed": "x"}', '{"tell": [], "seconds": 1}'])
+def test_hostile_times_are_passed_over(tmp_path, entry):
+    folder = journal(tmp_path, GOOD)
+    (folder / store.TIMES).write_text(entry + "\n")
+    assert not report.write_report(folder).seconds
+
+
+def test_picked_networks_keep_the_mark_of_the_whole_front_s_knee(tmp_path):
+    study = record.load(journal(tmp_path, GOOD))
+    everything, picked = report.text_of(study), report.text_of(study, 3)
+    rows = [line.replace(" (knee)", "").split() for line in everything.splitlines()]
+    assert len(picked.splitlines()) == len(everything.splitlines()) - len(study.front) + 3
+    assert all(line.replace(" (knee)", "").split() in rows for line in picked.splitlines()[-3:])
+    assert f"3 of {len(study.front)}" in picked and picked.count("(knee)") <= 1
+    numbers = [entry["trial"] for entry in study.to_json(3)["front"]]
+    assert numbers == [int(line.split()[0]) for line in picked.splitlines()[-3:]]
+    with pytest.raises(InputError, match="k = 0: expected 1 or more"):
+        study.to_json(0)
+
+
+def test_the_knee_of_a_part_is_that_of_the_front():
+    front = [
+        Trial(n, Candidate((n,)), "done", {"error": e, "params": p})
+        for n, (e, p) in enumerate([(0.1, 100.0), (0.12, 20.0), (0.9, 10.0)])
+    ]
+    assert "knee" not in report.front_table(front, ("error", "params"), [front[0], front[2]])
 
 
 @pytest.mark.parametrize(

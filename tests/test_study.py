@@ -9,7 +9,7 @@ import pytest
 
 from frugalnas import store
 from frugalnas.core import Candidate, InputError, Objective, Problem, Trial, rng_for, trial_seed
-from frugalnas.distribute import InProcess, ProcessPool
+from frugalnas.distribute import InProcess, ProcessPool, TimeLimit
 from frugalnas.store import Journal
 from frugalnas.strategies.nsga2 import NSGA2
 from frugalnas.strategies.random import RandomSearch
@@ -201,27 +201,183 @@ def test_minutes_end_a_running_candidate():
     assert study.trials == [] and time.monotonic() - start < 30
 
 
-def test_another_seed_or_configuration_is_named(tmp_path):
+def test_another_configuration_is_named(tmp_path):
     searched(tmp_path, 10)
-    work = problem(14.0)
-    for strategy, seed in [(NSGA2(work.space, work.minimised, population=8), 1), (RandomSearch(work.space), 0)]:
-        journal = Journal(tmp_path)
-        if isinstance(strategy, RandomSearch):
-            strategy = Listed((9, 9))
-        with pytest.raises(InputError, match="the journal does not fit: as trial 0 it recorded"):
-            Study(work, strategy, seed=seed, journal=journal)
-        journal.close()
-
-
-def test_events_that_make_no_sense_are_refused(tmp_path):
-    journal = Journal.create(tmp_path, {})
-    journal.append({"tell": 3, "status": "done", "values": {}, "reason": ""})
-    journal.close()
-    work = problem()
     journal = Journal(tmp_path)
-    with pytest.raises(InputError, match="journal line 2 is not a valid event"):
-        Study(work, RandomSearch(work.space), journal=journal)
+    with pytest.raises(InputError, match="the journal does not fit: as trial 0 it recorded"):
+        Study(problem(14.0), Listed((9, 9)), journal=journal)
     journal.close()
+
+
+@pytest.mark.parametrize("header", [{"seed": 3}, {"config": {"seed": 3}, "version": "0"}])
+def test_another_seed_is_named_even_where_the_strategy_draws_nothing(tmp_path, header):
+    journal = Journal.create(tmp_path, header)
+    Study(problem(genes=2), Listed((0, 1), (1, 2)), seed=3, journal=journal).run(InProcess(), trials=1)
+    journal.close()
+    journal = Journal(tmp_path)
+    with pytest.raises(InputError, match="begun with seed 3, this study has seed 4"):
+        Study(problem(genes=2), Listed((0, 1), (1, 2)), seed=4, journal=journal)
+    assert Study(problem(genes=2), Listed((0, 1), (1, 2)), seed=3, journal=journal).rated == 1
+    journal.close()
+
+
+ASK = {"ask": 0, "genotype": [0, 1], "rung": 0, "parents": []}
+TELL = {"tell": 0, "status": "done", "values": {"total": 1.0, "error": 0.5}, "reason": ""}
+
+
+@pytest.mark.parametrize(
+    ("line", "events"),
+    [
+        (2, [TELL]),
+        (2, [{"ask": 0}]),
+        (2, [ASK | {"genotype": [[0], 1]}]),
+        (3, [ASK, TELL | {"tell": [0]}]),
+        (3, [ASK, TELL | {"values": {}}]),
+        (3, [ASK, TELL | {"values": {"error": 10**400}}]),
+        (3, [ASK, TELL | {"status": "rejected", "values": {}}]),
+        (3, [ASK, TELL | {"status": "rejected", "values": {"nothing": 1.0}}]),
+        (3, [ASK, TELL | {"status": "lost"}]),
+        (4, [ASK, TELL, TELL]),
+    ],
+)
+def test_events_that_make_no_sense_are_refused(tmp_path, line, events):
+    journal = Journal.create(tmp_path, {})
+    for event in events:
+        journal.append(event)
+    journal.close()
+    journal = Journal(tmp_path)
+    with pytest.raises(InputError, match=f"journal line {line} is not a valid event") as refused:
+        Study(problem(genes=2), Listed((0, 1)), journal=journal)
+    assert "\n" not in str(refused.value)
+    journal.close()
+
+
+@pytest.mark.parametrize("error", [IndexError("pop from an empty list"), ValueError("no such front")])
+def test_a_strategy_that_chokes_on_a_forged_value_ends_in_one_line(tmp_path, error):
+    class Choking(Listed):
+        def tell(self, trial):
+            raise error
+
+    journal = Journal.create(tmp_path, {})
+    for event in (ASK, TELL):
+        journal.append(event)
+    journal.close()
+    journal = Journal(tmp_path)
+    with pytest.raises(InputError, match=f"journal line 3 is not a valid event: {type(error).__name__}"):
+        Study(problem(genes=2), Choking((0, 1)), journal=journal)
+    journal.close()
+
+
+class Wide:
+    """Answers at once, as a pool of `window` would; candidates with more than one 3 take too long."""
+
+    window = 4
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        if arguments[2].genotype.count(3) > 1:
+            future.set_exception(TimeLimit("stopped after 2 s"))
+        else:
+            future.set_result(function(*arguments))
+        return future
+
+    def close(self):
+        pass
+
+
+def lines_of(record):
+    return [at + 1 for at, byte in enumerate(record) if byte == ord("\n")]
+
+
+def test_a_repeat_of_a_pending_failure_reads_the_same_after_a_resume(tmp_path):
+    def listed(folder):
+        journal = Journal(folder)
+        strategy = Listed((3, 0, 3), (0, 3, 3), (1, 1, 1), (3, 3, 0), (2, 2, 2), (3, 3, 0))
+        study = Study(problem(genes=3), strategy, journal=journal)
+        study.run(Wide())
+        journal.close()
+        return study, (folder / store.JOURNAL).read_bytes()
+
+    Journal.create(tmp_path / "whole", {}).close()
+    study, whole = listed(tmp_path / "whole")
+    reasons = [trial.reason for trial in study.trials]
+    assert reasons[0] == "TimeLimit: stopped after 2 s"
+    assert reasons[1] == reasons[3] == reasons[5] == "same as trial 0: TimeLimit: stopped after 2 s"
+    for size in lines_of(whole):
+        (tmp_path / str(size)).mkdir()
+        (tmp_path / str(size) / store.JOURNAL).write_bytes(whole[:size])
+        assert listed(tmp_path / str(size))[1] == whole
+
+
+def test_a_study_that_rejected_too_much_asks_nothing_when_resumed(tmp_path):
+    def rejected(folder):
+        work = problem(-1)
+        journal = Journal(folder)
+        with pytest.raises(InputError, match="12 candidates in a row"):
+            Study(work, RandomSearch(work.space), journal=journal, max_rejections=12).run(InProcess(), trials=20)
+        journal.close()
+        return (folder / store.JOURNAL).read_bytes()
+
+    Journal.create(tmp_path / "whole", {}).close()
+    whole = rejected(tmp_path / "whole")
+    for size in lines_of(whole):
+        (tmp_path / str(size)).mkdir()
+        (tmp_path / str(size) / store.JOURNAL).write_bytes(whole[:size])
+        assert rejected(tmp_path / str(size)) == whole
+
+
+@pytest.mark.parametrize("rated", [1, 5, 9])
+def test_a_smaller_budget_rates_nothing_that_was_pending(tmp_path, rated):
+    _, whole = searched(tmp_path / "whole", 20, executor=Wide())
+    folder = tmp_path / "stopped"
+    folder.mkdir()
+    done = 0
+    for size in lines_of(whole):
+        done += b'"done"' in (told := whole[:size].splitlines()[-1]) or b'"failed"' in told
+        if done == rated:
+            break
+    study, before = searched(folder_with(folder, whole[:size]), 1, executor=Wide())
+    assert before == whole[:size] and study.rated == rated and study._untold
+    assert searched(folder, 20, executor=Wide())[1] == whole
+    study, _ = searched(folder_with(folder, before), rated + 1, executor=Wide())
+    assert study.rated == rated + 1
+
+
+def folder_with(folder, record):
+    (folder / store.JOURNAL).write_bytes(record)
+    return folder
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("step", [Journal.append, Journal.time, NSGA2.ask, NSGA2.tell])
+@pytest.mark.parametrize("call", [3, 8, 19])
+def test_a_study_that_broke_off_in_a_step_is_not_run_on_and_resumes(tmp_path, monkeypatch, error, step, call):
+    _, whole = searched(tmp_path / "whole", 20)
+    calls = [0]
+    if step is Journal.time:
+        call //= 2
+
+    def interrupted(self, *arguments, **settings):
+        result = step(self, *arguments, **settings)
+        calls[0] += 1
+        if calls[0] == call:
+            raise error
+        return result
+
+    work = problem(14.0)
+    journal = Journal.create(tmp_path / "run", {"seed": 0})
+    study = Study(work, NSGA2(work.space, work.minimised, population=8), journal=journal)
+    owner = Journal if step in (Journal.append, Journal.time) else NSGA2
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step.__name__, interrupted)
+        with pytest.raises(type(error)):
+            study.run(InProcess(), trials=20)
+    before = (tmp_path / "run" / store.JOURNAL).read_bytes()
+    with pytest.raises(InputError, match="cannot be run on: continue with 'frugalnas resume"):
+        study.run(InProcess(), trials=20)
+    journal.close()
+    assert (tmp_path / "run" / store.JOURNAL).read_bytes() == before
+    assert searched(tmp_path / "run", 20)[1] == whole
 
 
 def test_ctrl_c_leaves_a_study_that_resumes(tmp_path):

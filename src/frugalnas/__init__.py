@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from frugalnas.launch import resume as resume
     from frugalnas.launch import search as search
     from frugalnas.spaces.architecture import Architecture as Architecture
-    from frugalnas.spaces.architecture import build as build
-    from frugalnas.spaces.architecture import count as count
     from frugalnas.study import Study as Study
+    from frugalnas.zoo import build as build
+    from frugalnas.zoo import count as count
 
 _MODULE_OF = {
     "Candidate": "frugalnas.core",
@@ -36,9 +36,9 @@ _MODULE_OF = {
     "resume": "frugalnas.launch",
     "search": "frugalnas.launch",
     "Architecture": "frugalnas.spaces.architecture",
-    "build": "frugalnas.spaces.architecture",
-    "count": "frugalnas.spaces.architecture",
     "Study": "frugalnas.study",
+    "build": "frugalnas.zoo",
+    "count": "frugalnas.zoo",
 }
 
 

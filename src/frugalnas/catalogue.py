@@ -20,6 +20,12 @@ def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().partition("\n")[0]
 
 
+def _estimators() -> dict[str, str]:
+    from frugalnas.estimators import ESTIMATORS  # these import torch
+
+    return {name: _first_line(sys.modules[kind.__module__]) for name, kind in ESTIMATORS.items()}
+
+
 LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "methods": lambda: {name: method.SUMMARY for name, method in METHODS.items()},
     "presets": lambda: {
@@ -34,6 +40,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
         | {name: _first_line(cost) for name, cost in COSTS.items()}
     ),
     "strategies": lambda: {name: _first_line(sys.modules[kind.__module__]) for name, kind in STRATEGIES.items()},
+    "estimators": _estimators,
     "spaces": lambda: {name: _first_line(kind) for name, kind in SPACES.items()},
     "data": lambda: dict.fromkeys(NAMES, ""),
 }

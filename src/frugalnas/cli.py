@@ -13,10 +13,10 @@ import typer
 
 from frugalnas import __version__
 from frugalnas.core import InputError, nearest
+from frugalnas.layers.cost import Convention
 
 if TYPE_CHECKING:
     from frugalnas.launch import Result
-    from frugalnas.survey import Survey
 
 app = typer.Typer(
     name="frugalnas",
@@ -59,10 +59,11 @@ Limit = Annotated[
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.g. space.channels=24. Repeatable.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file; its keys lie over the preset's.")]
-Trials = Annotated[int | None, typer.Option(help="Networks to rate in all, rejected ones not counted.")]
-Minutes = Annotated[float | None, typer.Option(help="Wall time in all, over every session.")]
+Trials = Annotated[int | None, typer.Option(help="Networks to rate, rejected ones free. Alone, the only budget.")]
+Minutes = Annotated[float | None, typer.Option(help="Wall time in all, over every session. Alone, the only budget.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that rate networks.", show_default="one per core")]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")]
 Run = Annotated[Path, typer.Argument(help="The folder of a search.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
@@ -90,16 +91,18 @@ def search(
     ] = None,
     config: Config = None,
     set_: Set = None,
+    strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Search for a Pareto front of networks.
 
+    The preset has a number of trials, which --trials, --minutes or both replace.
     Every finished network is in the journal at once: Ctrl-C and crashes lose nothing, `frugalnas resume` goes on.
     """
     from frugalnas.config import options
     from frugalnas.launch import begin
 
-    given = options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed)
+    given = options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed, strict=strict)
     tree = _tree(method, preset, config, set_, given, limit)
     with _watched(tree) as progress:
         result = begin(tree, out, progress)
@@ -116,7 +119,7 @@ def resume(
 ) -> None:
     """Go on with a search that was stopped, or give it a larger budget.
 
-    Budgets are totals over all sessions; without new ones, those of the search hold.
+    Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
     """
     from frugalnas import launch
     from frugalnas.config import changed, options
@@ -128,7 +131,11 @@ def resume(
 
 
 @app.command(epilog="Example: frugalnas report runs/shoes")
-def report(run: Run, as_json: Json = False) -> None:
+def report(
+    run: Run,
+    pick: Annotated[int | None, typer.Option(help="Show this many networks, spread evenly along the front.")] = None,
+    as_json: Json = False,
+) -> None:
     """Print the front of a search; write front.csv, trials.csv and report.html into its folder.
 
     Works at any time, also while the search is running.
@@ -136,7 +143,7 @@ def report(run: Run, as_json: Json = False) -> None:
     from frugalnas.report import text_of, write_report
 
     record = write_report(run)
-    _print(record.to_json() if as_json else text_of(record))
+    _print(record.to_json(pick) if as_json else text_of(record, pick))
 
 
 @app.command(epilog="Example: frugalnas inspect --data shoes/ --limit params=200k --set space.channels=12")
@@ -148,6 +155,7 @@ def inspect(
     limit: Limit = None,
     config: Config = None,
     set_: Set = None,
+    strict: Strict = False,
     samples: Annotated[int, typer.Option(min=1, max=1_000_000, help="Random genotypes to look at.")] = 2000,
     as_json: Json = False,
 ) -> None:
@@ -156,10 +164,10 @@ def inspect(
     from frugalnas.launch import problem_of
     from frugalnas.survey import impossible, survey
 
-    tree = _tree(method, preset, config, set_, options(data=data, root=root), limit)
+    tree = _tree(method, preset, config, set_, options(data=data, root=root, strict=strict), limit)
     problem = problem_of(tree)
     found = survey(problem, samples)
-    _print({"config": tree, **found.to_json()} if as_json else _survey_text(found, tree["limits"]))
+    _print({"config": tree, **found.to_json()} if as_json else found.text(tree["limits"]))
     if not found.possible:
         raise impossible(problem, found)
 
@@ -167,7 +175,10 @@ def inspect(
 @app.command("list", epilog="Example: frugalnas list objectives")
 def list_(
     what: Annotated[
-        str, typer.Argument(help="methods, presets, architectures, operations, objectives, strategies, spaces or data")
+        str,
+        typer.Argument(
+            help="methods, presets, architectures, operations, objectives, strategies, estimators, spaces, data"
+        ),
     ] = "methods",
     as_json: Json = False,
 ) -> None:
@@ -187,6 +198,7 @@ def show(
     architecture: Annotated[str, typer.Argument(help="A published name, a .json file, or the folder of a search.")],
     trial: Annotated[int | None, typer.Option(help="Which trial of a search.", show_default="the front's knee")] = None,
     svg: Annotated[Path | None, typer.Option(help="Also draw the cells into this file.")] = None,
+    convention: Annotated[Convention, typer.Option(help="How to count MACs.")] = "conv_linear",
     as_json: Annotated[bool, typer.Option("--json", help="Print the architecture in the interchange format.")] = False,
 ) -> None:
     """Print an architecture: its cells, its size, and its JSON, from which `frugalnas.build` makes the network."""
@@ -195,17 +207,10 @@ def show(
     from frugalnas.store import write_atomically
 
     found = architecture_of(architecture, trial)
-    space, cells, count = found.space, found.space.describe(found.genotype), found.space.count(found.genotype)
+    cells = found.space.describe(found.genotype)
     if svg:
         write_atomically(svg, svg_of(cells))
-    size = (
-        f"{space.cells} cells, {space.channels} channels, input {space.in_channels}x{space.resolution}x"
-        f"{space.resolution}, {space.classes} classes\n"
-        f"params {count.params:,}   MACs {count.macs:,} (convolutions and linear layers)   "
-        f"model {count.model_bytes / 1024:,.0f} KiB   "
-        f"peak activations {space.peak_bytes(found.genotype) / 1024:,.0f} KiB (batch 1, float32)"
-    )
-    _print(found.to_json() if as_json else f"{text_of(cells)}\n\n{size}")
+    _print(found.to_json() if as_json else f"{text_of(cells)}\n\n{found.size(convention)}")
 
 
 @data_app.command("check", epilog="Example: frugalnas data check shoes/")
@@ -213,7 +218,7 @@ def data_check(
     path: Annotated[str, typer.Argument(help="A folder, a .npz file or a name, as for --data.")],
     root: Root = None,
     resolution: Annotated[int, typer.Option(help="Side in pixels to bring images to; 0 keeps them.")] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")] = False,
+    strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Say what is found at PATH and what is wrong with it. Exit code 2 where a search would be refused."""
@@ -256,37 +261,15 @@ def _watched(tree: dict[str, Any]) -> Iterator[Any]:
 
 
 def _print_result(result: Result, as_json: bool) -> None:
-    from frugalnas.report import load, text_of
+    """Print what a search found. Exit code 1 where it rated no network."""
+    from frugalnas.record import load, reasons
+    from frugalnas.report import ending_of
 
     record = load(result.folder)
-    if as_json:
-        _print({"ended": result.ended, **record.to_json()})
-        return
-    why = {
-        "minutes": f"Stopped at the time limit; go on with: frugalnas resume {result.folder} --minutes ...",
-        "finished": "Finished: the strategy has nothing more to ask.",
-    }
-    _print("\n".join([text_of(record), "", f"Report: {result.folder / 'report.html'}"]))
-    if record.front:
-        _print(f"Draw a network: frugalnas show {result.folder} --svg cells.svg (the knee; any other: --trial N)")
-    if result.ended in why:
-        _print(why[result.ended])
-
-
-def _survey_text(found: Survey, limits: Mapping[str, float]) -> str:
-    from frugalnas.report import amount, table
-
-    rows = [[name, *(amount(name, value) for value in values)] for name, values in found.costs.items()]
-    shown = ", ".join(f"{name} <= {amount(name, value)}" for name, value in limits.items())
-    return "\n".join(
-        [
-            f"{found.size:.3g} genotypes; costs of {found.samples:,} random and of the uniform ones, at final size:",
-            "",
-            table(["cost", "smallest", "median", "largest"], rows),
-            "",
-            f"Limits: {shown or 'none'}; they accept {found.share}.",
-        ]
-    )
+    _print({"ended": result.ended, **record.to_json()} if as_json else ending_of(record, result.ended))
+    if not record.front:
+        most = next((f"; most often: {reason}" for reason, _ in reasons(record.trials)), "")
+        raise typer.Exit(_complain(f"no network was rated{most}", 1))
 
 
 def _print(value: str | Mapping[str, Any]) -> None:
@@ -310,6 +293,6 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, code: int = 2) -> int:
     print(f"frugalnas: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+    return code

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from frugalnas.core import InputError, nearest
 from frugalnas.distribute import ProcessPool
 from frugalnas.methods import METHODS
+from frugalnas.schema import Tree, as_table, construct, filled
 from frugalnas.spaces import SPACES
 from frugalnas.strategies import STRATEGIES
 from frugalnas.tasks.data import DataSource
 
-Tree = dict[str, Any]
+_BUDGETS = ("trials", "minutes")
+_PLACE = re.compile("[0-9]{1,9}")  # of an entry in a list
 
 # What each part is given by others, and so is no key of its section.
 _GIVEN = {
@@ -96,7 +94,13 @@ def resolve(
 
 
 def changed(tree: Tree, *layers: Mapping[str, Any]) -> Tree:
-    """`tree` with each of `layers` laid over it, completed."""
+    """`tree` with each of `layers` laid over it, completed.
+
+    A budget in `layers`, of trials or of minutes, replaces the whole budget of `tree`: `minutes` alone means that no
+    number of trials ends the search earlier, and `trials` alone that no time does.
+    """
+    if any(layer.get(key) is not None for layer in layers for key in _BUDGETS):
+        tree = {**tree, **dict.fromkeys(_BUDGETS)}
     for layer in layers:
         tree = _laid_over(tree, layer)
     return complete(tree)
@@ -110,19 +114,19 @@ def complete(tree: Tree) -> Tree:
     for key in tree:
         if key not in known:
             raise InputError(f"unknown key {key!r}: {nearest(key, known)}")
-    result = _filled(Settings, {key: value for key, value in tree.items() if key in own}, "")
+    result = filled(Settings, {key: value for key, value in tree.items() if key in own}, "")
     construct(Settings, result)  # which checks the ranges
     result["limits"] = {name: value for name, value in result["limits"].items() if value != math.inf}
     for section, kind in sections.items():
-        result[section] = _filled(kind, _table(tree.get(section, {}), section), section)
+        result[section] = filled(kind, as_table(tree.get(section, {}), section), section)
     for section in _PARTS:
         given = tree.get(section)
         if section == "estimators":
             if not isinstance(given, list | tuple) or not given:
                 raise InputError("estimators: expected a list of at least one table, the cheapest first")
-            result[section] = [_filled_part(section, entry, f"{section}.{i}") for i, entry in enumerate(given)]
+            result[section] = [part(section, entry, f"{section}.{i}") for i, entry in enumerate(given)]
         else:
-            result[section] = _filled_part(section, given, section)
+            result[section] = part(section, given, section)
     return result
 
 
@@ -161,9 +165,13 @@ def options(
     minutes: float | None = None,
     workers: int | None = None,
     seed: int | None = None,
+    strict: bool = False,
 ) -> Tree:
     """The settings that have an option of their own, as a tree; None leaves one out."""
-    sections: Tree = {"data": {"source": data, "root": root}, "executor": {"workers": workers}}
+    sections: Tree = {
+        "data": {"source": data, "root": root, "strict": strict or None},
+        "executor": {"workers": workers},
+    }
     given: Tree = {section: {k: v for k, v in keys.items() if v is not None} for section, keys in sections.items()}
     return given | {k: v for k, v in (("trials", trials), ("minutes", minutes), ("seed", seed)) if v is not None}
 
@@ -210,103 +218,33 @@ def _text(layers: Sequence[Mapping[str, Any]], key: str) -> str | None:
     return value
 
 
-def _laid_over(base: Any, layer: Any) -> Any:
-    """`layer` over `base`, key by key; a table with another `type` replaces the one below, as its keys are others."""
-    if isinstance(base, list | tuple) and isinstance(layer, Mapping) and layer and all(key.isdigit() for key in layer):
-        entries = list(base)
+def _laid_over(below: Any, layer: Any) -> Any:
+    """`layer` over `below`, key by key; a table with another `type` replaces the one below, as its keys are others."""
+    if isinstance(below, list | tuple) and isinstance(layer, Mapping) and layer and _are_places(layer):
+        entries = list(below)
         for key, value in layer.items():
             if int(key) >= len(entries):
                 raise InputError(f"there is no entry {key}: the list has {len(entries)}, counted from 0")
             entries[int(key)] = _laid_over(entries[int(key)], value)
         return entries
     if (
-        not isinstance(base, Mapping)
+        not isinstance(below, Mapping)
         or not isinstance(layer, Mapping)
-        or layer.get("type", base.get("type")) != base.get("type")
+        or layer.get("type", below.get("type")) != below.get("type")
     ):
         return layer
-    return {**base, **{key: _laid_over(base[key], value) if key in base else value for key, value in layer.items()}}
+    return {**below, **{key: _laid_over(below[key], value) if key in below else value for key, value in layer.items()}}
 
 
-def _table(value: Any, path: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{path} = {value!r}: expected a table of keys")
-    return value
+def _are_places(layer: Mapping[Any, Any]) -> bool:
+    return all(_PLACE.fullmatch(str(key)) for key in layer)
 
 
-def _filled_part(section: str, given: Any, path: str) -> Tree:
-    table = _table({} if given is None else given, path)
+def part(section: str, given: Any, path: str) -> Tree:
+    """The section of one part, which errors call `path`, checked and completed. Raises InputError."""
+    table = as_table({} if given is None else given, path)
     kinds, name = _PARTS[section](), table.get("type")
     if name not in kinds:
         raise InputError(f"{path}.type = {name!r}: {nearest(str(name), [*kinds])}")
     rest = {key: value for key, value in table.items() if key != "type"}
-    return {"type": name, **_filled(kinds[name], rest, path, _GIVEN[section])}
-
-
-def _filled(kind: Any, given: Mapping[str, Any], path: str, elsewhere: Set[str] = frozenset()) -> Tree:
-    """The arguments of `kind` as JSON values: those given, checked, and the defaults of the others."""
-    hints = _hints(kind)
-    parameters = inspect.signature(kind).parameters
-    keys = [name for name in parameters if name not in elsewhere]
-    dotted = f"{path}." if path else ""
-    for key in given:
-        if key in elsewhere:
-            raise InputError(f"{dotted}{key} cannot be set: it follows from the data and the other sections")
-        if key not in keys:
-            raise InputError(f"unknown key '{dotted}{key}': {nearest(key, keys)}")
-    filled = {}
-    for key in keys:
-        nested = _dataclass_in(hints[key])
-        if nested and key in given and given[key] is not None:
-            filled[key] = _filled(nested, _table(given[key], dotted + key), dotted + key)
-        elif key in given:
-            filled[key] = _checked(hints[key], given[key], dotted + key)
-        elif parameters[key].default is inspect.Parameter.empty and not nested:
-            raise InputError(f"{dotted}{key} is missing: expected {_words(hints[key])}")
-        elif nested and parameters[key].default is not None:
-            filled[key] = _filled(nested, {}, dotted + key)
-        else:
-            filled[key] = TypeAdapter(hints[key]).dump_python(parameters[key].default, mode="json")
-    return filled
-
-
-def construct(kind: Any, tree: Tree, given: Mapping[str, Any] = MappingProxyType({})) -> Any:
-    """`kind` called with the arguments of a completed section, and those `given`."""
-    hints, arguments = _hints(kind), dict(given)
-    for key, value in tree.items():
-        nested = _dataclass_in(hints[key]) if value is not None else None  # pydantic would hide its InputErrors
-        arguments[key] = construct(nested, value) if nested else TypeAdapter(hints[key]).validate_python(value)
-    return kind(**arguments)
-
-
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
-
-
-def _dataclass_in(hint: Any) -> Any:
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    return next((option for option in options if dataclasses.is_dataclass(option)), None)
-
-
-def _checked(hint: Any, value: Any, path: str) -> Any:
-    """`value` as JSON. Checked as JSON is: a list will do for a tuple, a whole number for a number, nothing else."""
-    adapter = TypeAdapter(hint)
-    try:
-        return adapter.dump_python(adapter.validate_json(json.dumps(value, default=str), strict=True), mode="json")
-    except ValidationError as error:
-        places = [str(part) for part in error.errors()[0]["loc"] if isinstance(part, int)]
-        raise InputError(f"{'.'.join([path, *places])} = {value!r}: expected {_words(hint)}") from None
-
-
-def _words(hint: Any) -> str:
-    """A type, for people."""
-    origin, inner = get_origin(hint), [option for option in get_args(hint) if option is not Ellipsis]
-    if origin in (Union, UnionType):
-        return " or ".join("nothing" if option is NoneType else _words(option) for option in inner)
-    if origin in (tuple, list):
-        return f"a list, each {_words(inner[0])}"
-    if origin is dict:
-        return f"a table, each {_words(inner[1])}"
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, inner))
-    return {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}.get(hint, str(hint))
+    return {"type": name, **filled(kinds[name], rest, path, _GIVEN[section])}

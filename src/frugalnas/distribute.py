@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as TimedOut
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -76,7 +76,8 @@ class ProcessPool:
     `workers` processes of `threads` intra-op threads each; these compete, so they should not multiply to more than the
     cores, and None makes as many workers as fit. `time_limit_s` ends a candidate that takes longer; its worker is
     replaced. A worker that dies is replaced too, and its candidate tried once more with the same seed. Workers end
-    with their parent. Raises InputError for values out of range.
+    with their parent. Every future ends: those that `close` finds unfinished, or that come after it, with
+    CancelledError. Raises InputError for values out of range.
     """
 
     def __init__(self, workers: int | None = None, threads: int = 1, time_limit_s: float | None = None) -> None:
@@ -90,27 +91,34 @@ class ProcessPool:
         _refuse_unguarded_script()
         self.window = 2 * workers
         self.threads, self.time_limit_s = threads, time_limit_s
-        self._waiting: deque[_Task] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards all that follows
         self._closed = False
+        self._waiting: deque[_Task] = deque()
+        self._unfinished: set[_Task] = set()
         # A pool of one for every worker, so that a worker that dies takes nothing with it that others wait for.
         self._idle = [self._worker() for _ in range(workers)]
-        self._all = {*self._idle}
+        self._all = [*self._idle]
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         task = _Task(function, arguments)
         task.future.set_running_or_notify_cancel()
         with self._lock:
+            if self._closed:
+                task.future.set_exception(CancelledError("the pool is closed"))
+                return task.future
+            self._unfinished.add(task)
             self._waiting.append(task)
         self._feed()
         return task.future
 
     def close(self) -> None:
         with self._lock:
-            self._closed = True
-            self._waiting.clear()
+            self._closed = True  # from here on nobody else changes what is below
+            abandoned, self._unfinished = self._unfinished, set()
         for worker in self._all:
             worker.stop()
+        for task in abandoned:
+            task.future.set_exception(CancelledError("the pool was closed"))
         for worker in self._all:
             worker.join()
 
@@ -126,12 +134,12 @@ class ProcessPool:
                 if self._closed or not self._idle or not self._waiting:
                     return
                 worker, task = self._idle.pop(), self._waiting.popleft()
+            work = (self.threads, task.function, task.arguments)
             try:
-                attempt = worker.schedule(task.function, args=task.arguments, timeout=self.time_limit_s)
-            except RuntimeError:  # it died while it was idle
-                with self._lock:
-                    self._idle.append(self._replaced(worker))
-                    self._waiting.appendleft(task)
+                attempt = worker.schedule(_pinned, args=work, timeout=self.time_limit_s)
+            except Exception as error:  # it died while it was idle, or no process or thread can be started
+                if self._settled(worker, task, broken=True, died=True):
+                    task.future.set_exception(WorkerDied(f"no process can be started: {error.__cause__ or error}"))
                 continue
             attempt.add_done_callback(partial(self._finished, worker, task))
 
@@ -139,33 +147,35 @@ class ProcessPool:
         from pebble import ProcessExpired
 
         error = attempt.exception()
-        died = isinstance(error, ProcessExpired | BrokenProcessPool)
-        with self._lock:
-            if self._closed:
-                return
-            self._idle.append(self._replaced(worker) if isinstance(error, BrokenProcessPool) else worker)
-            task.attempts -= 1
-            again = died and task.attempts > 0
-            if again:
-                self._waiting.appendleft(task)
-        if error is None:
-            task.future.set_result(attempt.result())
-        elif isinstance(error, TimedOut):
-            task.future.set_exception(TimeLimit(f"stopped after {self.time_limit_s:g} s"))
-        elif not died:
-            task.future.set_exception(error)
-        elif not again:
-            code = error.exitcode if isinstance(error, ProcessExpired) else "unknown"
-            task.future.set_exception(WorkerDied(f"exit code {code} (out of memory, if -9)"))
+        broken, died = isinstance(error, BrokenProcessPool), isinstance(error, ProcessExpired | BrokenProcessPool)
+        if self._settled(worker, task, broken, died):
+            if error is None:
+                task.future.set_result(attempt.result())
+            elif died:
+                code = error.exitcode if isinstance(error, ProcessExpired) else "unknown"
+                task.future.set_exception(WorkerDied(f"exit code {code} (out of memory, if -9)"))
+            elif isinstance(error, TimedOut) and error.__cause__ is None:  # the function's own has a remote traceback
+                task.future.set_exception(TimeLimit(f"stopped after {self.time_limit_s:g} s"))
+            else:
+                task.future.set_exception(error)
         self._feed()
 
-    def _replaced(self, worker: Any) -> Any:
-        """A new worker in the place of one whose pool broke; to be called under the lock."""
-        worker.stop()
-        self._all.remove(worker)
-        fresh = self._worker()
-        self._all.add(fresh)
-        return fresh
+    def _settled(self, worker: Any, task: _Task, broken: bool, died: bool) -> bool:
+        """Free the worker, or replace it where its pool broke; whether the task ends here: it may get another try."""
+        with self._lock:
+            if self._closed:
+                return False
+            if broken:
+                worker.stop()
+                worker = self._worker()
+                self._all.append(worker)  # the broken one stays, to be joined when all are closed
+            self._idle.append(worker)
+            task.attempts -= died
+            if died and task.attempts > 0:
+                self._waiting.appendleft(task)
+                return False
+            self._unfinished.remove(task)
+            return True
 
 
 def _refuse_unguarded_script() -> None:
@@ -178,10 +188,18 @@ def _refuse_unguarded_script() -> None:
         ) from None
 
 
+def _pinned(threads: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Call `function` with torch held to `threads`, also where it was imported before the environment said so."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return function(*arguments)
+
+
 def _start_worker(threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what ends
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(threads)  # read when torch is imported, with the first candidate
+        os.environ[variable] = str(threads)  # read where torch is imported after this
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

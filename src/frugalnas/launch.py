@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas import __version__, config, zoo
-from frugalnas.config import Tree
 from frugalnas.core import Fidelity, InputError, Objective, Problem, Strategy, Trial, nearest
 from frugalnas.distribute import ProcessPool
 from frugalnas.objectives.count import COSTS
-from frugalnas.pareto import knee
-from frugalnas.report import front_table, load, write_report
+from frugalnas.pareto import evenly_spread, knee
+from frugalnas.record import load
+from frugalnas.report import front_table, write_report
+from frugalnas.schema import Tree, construct
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.store import Journal
 from frugalnas.study import Study
@@ -25,6 +27,7 @@ from frugalnas.tasks.data import DataSource
 from frugalnas.tasks.named import NAMES
 
 Progress = Callable[[Study], None]
+_log = logging.getLogger(__name__)  # which, unless told otherwise, prints warnings on stderr
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Result:
     def front(self) -> Sequence[Trial]:
         """The non-dominated trials, by ascending error."""
         return self.study.front
+
+    def pick(self, k: int) -> Sequence[Trial]:
+        """At most `k` trials spread evenly along the front, the last step of EEEA-Net: see `pareto.evenly_spread`."""
+        return evenly_spread(self.front, self.study.problem.minimised, k)
 
     def architecture(self, trial: Trial | int | None = None) -> Architecture:
         """The network of a trial, ready to build or to write as JSON; without one, of the front's knee."""
@@ -56,18 +63,31 @@ class Result:
 
 
 def problem_of(tree: Tree) -> Problem:
-    """The problem that a completed configuration describes. Reads the training images, for their facts."""
+    """The problem that a completed configuration describes. Reads the training images, for their facts.
+
+    Raises InputError for what no network could be built or rated with. What a user should know of the images, such as
+    files that were skipped, is logged as a warning.
+    """
     task = _task_of(tree)
+    for note in task.notes():
+        _log.warning("frugalnas: %s", note)
     space = config.make("space", tree["space"], task.facts())
+    if task.recipe.auxiliary and not space.auxiliary:
+        raise InputError(
+            f"task.recipe.auxiliary = {task.recipe.auxiliary}: the loss of an auxiliary head needs --set "
+            "space.auxiliary=true"
+        )
     estimators = tuple(config.make("estimators", entry, {"task": task}) for entry in tree["estimators"])
     for entry in tree["estimators"]:
         if "fidelity" in entry:
-            space.at(config.construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built
-    known = [*COSTS, *estimators[0].values]
+            space.at(construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built
     names = [*tree["objectives"], *(name for name in tree["limits"] if name not in tree["objectives"])]
     for name in names:
-        if name not in known:
-            raise InputError(f"unknown objective {name!r}: {nearest(name, known)}")
+        for place, estimator in enumerate(estimators):
+            known = [*COSTS, *estimator.values]
+            if name not in known:
+                gives = f"neither a cost nor a value of estimators.{place}"
+                raise InputError(f"unknown objective {name!r}, {gives}: {nearest(name, known)}")
         if name in tree["limits"] and name not in COSTS:
             raise InputError(f"limits.{name}: only what is known before training can be limited: {', '.join(COSTS)}")
     objectives = tuple(
@@ -78,7 +98,7 @@ def problem_of(tree: Tree) -> Problem:
 
 
 def _task_of(tree: Tree) -> Any:
-    return config.make("task", tree["task"], {"data": config.construct(DataSource, tree["data"])})
+    return config.make("task", tree["task"], {"data": construct(DataSource, tree["data"])})
 
 
 def strategy_of(tree: Tree, problem: Problem) -> Strategy:
@@ -115,14 +135,29 @@ def search(
 
 
 def begin(tree: Tree, out: str | Path | None = None, progress: Progress | None = None) -> Result:
-    """Start the study that a completed configuration describes. The folder is made once all else is found right."""
+    """Start the study that a completed configuration describes. The folder is made once all else is found right.
+
+    The images are read anew, here and by the workers, whatever this process has read before.
+    """
+    _forget_images()
     problem = problem_of(tree)
     refuse_impossible(problem)
     strategy, executor = strategy_of(tree, problem), ProcessPool(**tree["executor"])
     folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
+    source = Path(tree["data"]["source"])
+    if tree["data"]["source"] not in NAMES and source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"{folder} is in the folder of the images, {source}, as if it were a class: choose another --out"
+        )
     task = _task_of(tree)
     header = {"version": __version__, "config": _placed(tree), "facts": task.facts(), "data": task.fingerprint()}
     return _run(Journal.create(folder, header), tree, problem, strategy, executor, progress)
+
+
+def _forget_images() -> None:
+    from frugalnas.tasks.classification import forget  # which imports torch
+
+    forget()
 
 
 def _placed(tree: Tree) -> Tree:
@@ -143,10 +178,18 @@ def resume(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Go on with the study in `folder`; budgets are totals, and None keeps what the study was started with."""
+    """Go on with the study in `folder`; the images are read anew.
+
+    Budgets are totals. A new one replaces the whole budget of the study, so that `minutes` alone goes on until then
+    whatever its number of trials was; without any, that of the study holds. Raises InputError for a study of another
+    version, changed images or a damaged journal.
+    """
     journal = Journal(Path(folder))
+    if journal.cut:
+        _log.warning("frugalnas: %s ended in an unfinished line, which was cut: its trial is rated again", folder)
+    _forget_images()
     try:
-        tree = _tree_of(journal.header, folder)
+        tree = configuration_of(Path(folder))
         problem = problem_of(tree)
         if _task_of(tree).fingerprint() != journal.header["data"]:
             raise InputError(
@@ -161,25 +204,24 @@ def resume(
 
 
 def configuration_of(folder: Path) -> Tree:
-    """The configuration of the study in `folder`. Raises InputError where this version cannot use it."""
-    return _tree_of(load(folder).header, folder)
+    """The configuration of the study in `folder`, which must mean here what it meant where it was written.
 
-
-def _tree_of(header: Mapping[str, Any], folder: str | Path) -> Tree:
-    """The configuration in a journal's header, which must mean here what it meant where it was written."""
+    Raises InputError for a study of another version, and for settings that this one does not have.
+    """
+    header = load(folder).header
+    version = header["version"]
+    if version != __version__:
+        raise InputError(
+            f"{folder} was written by version {version} of frugalnas and this is {__version__}, which may search "
+            f"differently: go on with pip install frugalnas=={version}"
+        )
     try:
         tree = config.complete(header["config"])
-    except (InputError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder} cannot be used by version {__version__}, written by {_by(header)}: {error}"
-        ) from None
+    except InputError as error:
+        raise InputError(f"{folder} has a configuration of no search: {error}") from None
     if tree != header["config"]:
-        raise InputError(f"{folder} was written by {_by(header)}, whose settings this one does not share")
+        raise InputError(f"{folder} has settings that version {version} of frugalnas never wrote: it was edited")
     return tree
-
-
-def _by(header: Mapping[str, Any]) -> str:
-    return f"version {header.get('version', 'unknown')}"
 
 
 def _run(
@@ -212,18 +254,15 @@ def _run(
 
 
 def architecture_of(name: str, trial: int | None = None) -> Architecture:
-    """An architecture by published name, from a `.json` file, or from a run folder: `trial`, or the front's knee.
+    """An architecture from a run folder, its `trial` or the front's knee, or else as `zoo.architecture_of` finds it.
 
     Of a run only the journal is read; the data need not be there. Raises InputError.
     """
-    path = Path(name)
-    if path.is_dir():
-        return _architecture_in(path, trial)
+    if not name.lstrip().startswith("{") and Path(name).is_dir():
+        return _architecture_in(Path(name), trial)
     if trial is not None:
         raise InputError(f"--trial {trial}: {name!r} is not the folder of a search")
-    if path.suffix == ".json":
-        return Architecture.load(path)
-    return zoo.load(name)
+    return zoo.architecture_of(name)
 
 
 def _architecture_in(folder: Path, trial: int | None) -> Architecture:
@@ -234,6 +273,10 @@ def _architecture_in(folder: Path, trial: int | None) -> Architecture:
     number = knee(record.front, record.objectives).number if trial is None else trial
     if number not in trials:
         raise InputError(f"{folder} has no trial {number}: it has {len(trials)}, numbered from 0")
-    tree = _tree_of(record.header, folder)
-    space = config.make("space", tree["space"], record.header["facts"])
-    return Architecture(space, trials[number].candidate.genotype)
+    try:
+        section = config.part("space", record.header["config"].get("space"), "space")
+        space = config.make("space", section, record.header["facts"])
+        return Architecture(space, trials[number].candidate.genotype)
+    except InputError as error:
+        version = record.header["version"]
+        raise InputError(f"{folder}, of version {version}, has no network for {__version__}: {error}") from None

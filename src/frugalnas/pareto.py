@@ -100,10 +100,12 @@ def hypervolume(points: ArrayLike, reference: Sequence[float]) -> float:
 def front(trials: Iterable[Trial], objectives: Sequence[str]) -> list[Trial]:
     """The non-dominated `done` trials, in ascending order of the first objective, then of the others.
 
-    Trials that repeat another (a done trial with a reason) are left out. Values of different rungs do not compare: give
-    the trials of one rung.
+    Trials that repeat another (a done trial with a reason) are left out. Values of different rungs do not compare: only
+    the highest rung that has done trials counts.
     """
     done = [trial for trial in sorted(trials, key=lambda t: t.number) if trial.status == "done" and not trial.reason]
+    top = max((trial.candidate.rung for trial in done), default=0)
+    done = [trial for trial in done if trial.candidate.rung == top]
     table = [point(trial, objectives) for trial in done]
     best = [index for index, rank in enumerate(ranks(table).tolist()) if rank == 0]
     return [done[index] for index in sorted(best, key=table.__getitem__)]

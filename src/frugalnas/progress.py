@@ -15,8 +15,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from frugalnas.config import Tree
 from frugalnas.report import front_table
+from frugalnas.schema import Tree
 
 if TYPE_CHECKING:
     from frugalnas.launch import Progress
@@ -42,7 +42,7 @@ def live(tree: Tree) -> Iterator[Progress]:
         rate = (study.rated - before) / max(time.monotonic() - start, 1e-9)
         names, front = study.problem.minimised, study.front
         more = f"\nand {len(front) - _ROWS} more" if len(front) > _ROWS else ""
-        return Group(_status(study, tree, rate), Text(front_table(front[:_ROWS], names) + more))
+        return Group(_status(study, tree, rate), Text(front_table(front, names, front[:_ROWS]) + more))
 
     def progress(study: Study) -> None:
         if not told:

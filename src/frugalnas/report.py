@@ -6,15 +6,13 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from frugalnas import pareto, store
-from frugalnas.core import InputError, Trial
+from frugalnas.core import Trial
+from frugalnas.record import Record, load, reasons
 
 KNEE = " (knee)"
 TITLES = {
@@ -24,89 +22,6 @@ TITLES = {
     "model_bytes": "model size in bytes",
     "peak_bytes": "peak activation memory in bytes",
 }
-
-
-@dataclass(frozen=True)
-class Record:
-    """A study as its files tell it. `seconds` by trial number are worker time, `elapsed` is wall time in seconds."""
-
-    folder: Path
-    header: Mapping[str, Any]
-    trials: tuple[Trial, ...]
-    seconds: Mapping[int, float]
-    elapsed: float
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        return tuple(self.header["config"]["objectives"])
-
-    @cached_property
-    def front(self) -> Sequence[Trial]:
-        """The non-dominated trials, by the first objective."""
-        return pareto.front(self.trials, self.objectives)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The objectives, then every other value that some trial has."""
-        others = dict.fromkeys(name for trial in self.trials for name in trial.values if name not in self.objectives)
-        return (*self.objectives, *others)
-
-    def to_json(self) -> dict[str, Any]:
-        """Facts about the study and its front, as plain JSON values."""
-        return {
-            "folder": str(self.folder),
-            "version": self.header["version"],
-            "config": self.header["config"],
-            "objectives": list(self.objectives),
-            "statuses": dict(Counter(trial.status for trial in self.trials)),
-            "reasons": dict(reasons(self.trials)),
-            "elapsed_s": round(self.elapsed, 3),
-            "front": [
-                {"trial": trial.number, "values": dict(trial.values), "genotype": list(trial.candidate.genotype)}
-                for trial in self.front
-            ],
-        }
-
-
-def load(folder: Path) -> Record:
-    """The study in `folder`, whether it is finished, interrupted or running.
-
-    Raises InputError where there is none, or its journal adds up but was not written by a search.
-    """
-    header, events = store.read(folder)
-    entries = store.times(folder)
-    try:
-        seconds = {entry["tell"]: entry["seconds"] for entry in entries if "tell" in entry}
-        elapsed = max((entry["elapsed"] for entry in entries if "elapsed" in entry), default=0.0)
-        record = Record(folder, header, tuple(store.trials_of(events)), seconds, elapsed)
-        _check(record)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder} holds a journal of no search: {type(error).__name__} {error}") from None
-    return record
-
-
-def _check(record: Record) -> None:
-    """Raise where a journal that may come from anywhere is not what a search writes."""
-    header, objectives = record.header, record.header["config"]["objectives"]
-    if not isinstance(objectives, list) or not all(isinstance(name, str) for name in objectives):
-        raise TypeError(f"objectives {objectives!r}")
-    if not isinstance(header["facts"], Mapping) or not isinstance(header["data"], str):
-        raise TypeError("the header says nothing of the data")
-    for trial in record.trials:
-        numbers: list[Any] = [trial.number, *trial.values.values(), *trial.candidate.genotype]
-        if wrong := next((value for value in numbers if not isinstance(value, int | float)), None):
-            raise TypeError(f"{wrong!r} in trial {trial.number} is no number")
-    record.to_json()
-
-
-def reasons(trials: Sequence[Trial]) -> list[tuple[str, int]]:
-    """Why trials were rejected (by the limit they broke) or failed (by message), most frequent first."""
-    named = Counter(
-        f"rejected by {trial.broken}" if trial.status == "rejected" else f"failed: {trial.reason}"
-        for trial in trials
-        if trial.status != "done"
-    )
-    return named.most_common()
 
 
 def write_report(folder: Path) -> Record:
@@ -154,28 +69,45 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(text.rstrip() for text in [texts[0], "-" * len(texts[0]), *texts[1:]])
 
 
-def front_table(front: Sequence[Trial], objectives: Sequence[str]) -> str:
-    """The front as plain text, a network a line; its knee is marked."""
-    return table(["trial", *objectives], _rows(front, objectives, objectives))
+def front_table(front: Sequence[Trial], objectives: Sequence[str], shown: Sequence[Trial] | None = None) -> str:
+    """The front, or those of it that are `shown`, as plain text, a network a line; the front's knee is marked."""
+    return table(["trial", *objectives], _rows(front, objectives, objectives, shown))
 
 
-def _rows(front: Sequence[Trial], objectives: Sequence[str], columns: Sequence[str]) -> list[list[str]]:
+def _rows(
+    front: Sequence[Trial], objectives: Sequence[str], columns: Sequence[str], shown: Sequence[Trial] | None = None
+) -> list[list[str]]:
     knee = pareto.knee(front, objectives).number if front else None
     return [
         [
             f"{trial.number}{KNEE if trial.number == knee else ''}",
             *(amount(name, trial.values[name]) if name in trial.values else "" for name in columns),
         ]
-        for trial in front
+        for trial in (front if shown is None else shown)
     ]
 
 
-def text_of(record: Record) -> str:
-    """What a study found, for people: how many networks, why not more of them, and the front."""
+def text_of(record: Record, pick: int | None = None) -> str:
+    """What a study found, for people: how many networks, why not more of them, and the front or `pick` of it."""
     lines = [summary(record), *(f"  {number:,} {reason}" for reason, number in reasons(record.trials)[:5])]
     if not record.front:
         return "\n".join([*lines, "No front: no network was rated."])
-    return "\n".join([*lines, "", "Pareto front (validation part)", front_table(record.front, record.objectives)])
+    shown = record.pick(pick)
+    part = "" if pick is None else f", {len(shown)} of {len(record.front)}"
+    rows = front_table(record.front, record.objectives, shown)
+    return "\n".join([*lines, "", f"Pareto front (validation part){part}", rows])
+
+
+def ending_of(record: Record, ended: str) -> str:
+    """What to say at the end of a search: what was found, where it is, and how to go on. `ended` as in `Result`."""
+    lines = [text_of(record), "", f"Report: {record.folder / 'report.html'}"]
+    if record.front:
+        lines.append(f"Draw a network: frugalnas show {record.folder} --svg cells.svg (the knee; any other: --trial N)")
+    if ended == "minutes":
+        lines.append(f"Stopped at the time limit; go on with: frugalnas resume {record.folder} --minutes ...")
+    if ended == "finished":
+        lines.append("Finished: the strategy has nothing more to ask.")
+    return "\n".join(lines)
 
 
 def summary(record: Record) -> str:

@@ -1,8 +1,8 @@
 """The journal: an append-only file of events that a study is rebuilt from, one JSON object a line.
 
 Every line ends with a checksum chained to the line before it, so a torn tail, a lost line and an edit are all seen.
-A torn last line is cut when the journal is opened for writing: what it held was never told. Anything else that does
-not add up is refused, naming the line. Nothing is pickled and nothing in the file is executed.
+A last line without its end is cut when the journal is opened for writing: what it held was never told. Anything else
+that does not add up is refused, naming the line. Nothing is pickled and nothing in the file is executed.
 
 A run folder holds `journal.jsonl` (the same bytes for the same study, whenever and however often it was interrupted)
 and beside it `times.jsonl` (when and how long: pid and host of each session, seconds of each trial).
@@ -11,11 +11,14 @@ and beside it `times.jsonl` (when and how long: pid and host of each session, se
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
+import sys
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from frugalnas.core import Candidate, InputError, Trial
 
 JOURNAL, TIMES, LOCK = "journal.jsonl", "times.jsonl", ".lock"
 FORMAT = 1
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 Event = dict[str, Any]
 
 
@@ -44,7 +48,7 @@ def _parse(line: bytes, previous: int) -> tuple[Event, int] | None:
         return None
     try:
         event = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return (event, checksum) if isinstance(event, dict) else None
 
@@ -62,11 +66,9 @@ def _scan(path: Path) -> tuple[list[Event], int, int]:
     while (end := data.find(b"\n", good)) >= 0:
         parsed = _parse(data[good:end], checksum)
         if parsed is None:
-            if data.find(b"\n", end + 1) >= 0:
-                raise InputError(
-                    f"{path} line {len(events) + 1} does not match its checksum: the file was edited or damaged"
-                )
-            break
+            raise InputError(
+                f"{path} line {len(events) + 1} does not match its checksum: the file was edited or damaged"
+            )
         event, checksum = parsed
         events.append(event)
         good = end + 1
@@ -85,14 +87,14 @@ def read(folder: Path) -> tuple[Event, list[Event]]:
 
 
 def trials_of(events: list[Event]) -> list[Trial]:
-    """The trials that `events` tell of, in the order told."""
+    """The trials that `events` tell of, in the order told. Raises KeyError or TypeError for events of no search."""
     asked: dict[int, Candidate] = {}
     trials = []
     for event in events:
         if "ask" in event:
             asked[event["ask"]] = candidate_of(event)
         else:
-            trials.append(trial_of(event, asked[event["tell"]]))
+            trials.append(trial_of(event, asked.pop(event["tell"])))
     return trials
 
 
@@ -110,18 +112,33 @@ def tell_event(trial: Trial) -> Event:
 
 
 def candidate_of(event: Event) -> Candidate:
-    return Candidate(tuple(event["genotype"]), event["rung"], tuple(event["parents"]))
+    """The candidate that an ask event names. Raises KeyError or TypeError where it is none."""
+    genotype, rung, parents = event["genotype"], event["rung"], event["parents"]
+    for value in (event["ask"], rung, *genotype, *parents):
+        if type(value) is not int:
+            raise TypeError(f"{value!r} is not a whole number")
+    return Candidate(tuple(genotype), rung, tuple(parents))
 
 
 def trial_of(event: Event, candidate: Candidate) -> Trial:
-    return Trial(event["tell"], candidate, event["status"], event["values"], event["reason"])
+    """What a tell event says of `candidate`. Raises KeyError or TypeError where that is nothing a study writes."""
+    number, status, values, reason = event["tell"], event["status"], event["values"], event["reason"]
+    if status not in ("done", "rejected", "failed") or not isinstance(reason, str) or not isinstance(values, dict):
+        raise TypeError(f"status {status!r}, reason {reason!r}, values {values!r}")
+    for name, value in values.items():
+        if type(value) is not float or not math.isfinite(value):
+            raise TypeError(f"{name} is {value!r}, not a finite number")
+    if status == "rejected" and not values:
+        raise TypeError("a trial was rejected by no limit")
+    return Trial(number, candidate, status, values, reason)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a whole file so that a reader, or a crash, sees the old one or the new one and nothing between."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # does not follow a link that waits there
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
@@ -139,8 +156,11 @@ class Journal:
     Raises InputError when there is none, it was damaged, or another process has it open.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, _begin: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
+        for name in (JOURNAL, TIMES, LOCK):
+            if (folder / name).is_symlink():  # in a folder from somebody else it may lead anywhere
+                raise InputError(f"{folder / name} is a link to another file: a run folder holds its files itself")
         self._lock = FileLock(folder / LOCK)
         try:
             self._lock.acquire(timeout=0)
@@ -149,56 +169,61 @@ class Journal:
         except OSError as error:
             raise InputError(f"cannot write in {folder}: {error.strerror}") from None
         try:
-            events, self._size, self._checksum = _scan(folder / JOURNAL)
-            self.header, self.events = events[0], events[1:]
-            self.elapsed = _elapsed(folder)
-            self._started = time.monotonic()
-            self._file = os.open(folder / JOURNAL, os.O_RDWR)
-            self.cut = os.lseek(self._file, 0, os.SEEK_END) - self._size
-            os.ftruncate(self._file, self._size)
-            os.lseek(self._file, self._size, os.SEEK_SET)
-            self._times = (folder / TIMES).open("a", encoding="utf-8")
-            self._note({"pid": os.getpid(), "host": socket.gethostname(), "elapsed": round(self.elapsed, 3)})
+            if _begin is not None:
+                _write_header(folder, _begin)
+            self._open()
         except OSError as error:
             self._lock.release()
             raise InputError(f"cannot write in {folder}: {error.strerror}") from None
-        except InputError:
+        except BaseException:
             self._lock.release()
             raise
 
     @classmethod
     def create(cls, folder: Path, header: Mapping[str, Any]) -> Journal:
         """Start a study in `folder`, which is made where needed and must not hold one. `header` must be JSON."""
-        path = folder / JOURNAL
-        if path.exists():
-            raise InputError(
-                f"{folder} already holds a study: continue it with 'frugalnas resume {folder}' or choose another --out"
-            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
-        write_atomically(path, _line({"format": FORMAT, **header}, 0)[0])
-        return cls(folder)
+        return cls(folder, _begin=header)
+
+    def _open(self) -> None:
+        events, self._size, self._checksum = _scan(self.folder / JOURNAL)
+        self.header, self.events = events[0], events[1:]
+        self.elapsed = max((entry["elapsed"] for entry in times(self.folder) if "elapsed" in entry), default=0.0)
+        self._started = time.monotonic()
+        self._whole = True
+        self._file = os.open(self.folder / JOURNAL, os.O_RDWR | _NO_LINK)
+        self.cut = os.lseek(self._file, 0, os.SEEK_END) - self._size
+        os.ftruncate(self._file, self._size)
+        os.lseek(self._file, self._size, os.SEEK_SET)
+        self._times = os.open(self.folder / TIMES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o644)
+        self._note({"pid": os.getpid(), "host": socket.gethostname(), "elapsed": round(self.elapsed, 3)})
 
     def append(self, event: Event, *, durable: bool = False) -> None:
         """Write one event; with `durable`, it is on the disk when this returns.
 
-        Raises InputError when it cannot be written; the file then still ends with the event before it.
+        Raises InputError when it cannot be written; the file then still ends with the event before it. After that, or
+        an interrupt in the midst of it, nothing more can be appended: who goes on must read first what is there.
         """
+        if not self._whole:
+            raise self._unwritten(JOURNAL, "an earlier line was not completed")
+        self._whole = False
         line, checksum = _line(event, self._checksum)
+        rest = line
         try:
-            written = os.write(self._file, line)
-            if written < len(line):
-                written += os.write(self._file, line[written:])
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
             if durable:
                 os.fsync(self._file)
         except OSError as error:
-            os.ftruncate(self._file, self._size)
-            os.lseek(self._file, self._size, os.SEEK_SET)
-            raise self._unwritten(JOURNAL, error) from None
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise self._unwritten(JOURNAL, str(error.strerror)) from None
         self._size += len(line)
         self._checksum = checksum
+        self._whole = True
 
     def time(self, number: int, seconds: float) -> None:
         """Note what trial `number` cost on its worker, and the study's age."""
@@ -211,40 +236,58 @@ class Journal:
 
     def _note(self, entry: Event) -> None:
         try:
-            self._times.write(json.dumps(entry) + "\n")
-            self._times.flush()
+            os.write(self._times, json.dumps(entry).encode() + b"\n")
         except OSError as error:
-            raise self._unwritten(TIMES, error) from None
+            raise self._unwritten(TIMES, str(error.strerror)) from None
 
-    def _unwritten(self, name: str, error: OSError) -> InputError:
+    def _unwritten(self, name: str, why: str) -> InputError:
         again = f"nothing told is lost, continue with 'frugalnas resume {self.folder}'"
-        return InputError(f"cannot write {self.folder / name}: {error.strerror}; {again}")
+        return InputError(f"cannot write {self.folder / name}: {why}; {again}")
 
     def close(self) -> None:
-        os.close(self._file)
-        self._times.close()
+        """Note the study's age and let go of the folder; never raises, so as not to hide how the study ended."""
+        with suppress(InputError):
+            self._note({"elapsed": round(self.age, 3)})
+        for file in (self._file, self._times):
+            with suppress(OSError):
+                os.close(file)
         self._lock.release()
 
 
+def _write_header(folder: Path, header: Mapping[str, Any]) -> None:
+    path = folder / JOURNAL
+    if path.exists():
+        raise InputError(
+            f"{folder} already holds a study: continue it with 'frugalnas resume {folder}' or choose another --out"
+        )
+    write_atomically(path, _line({"format": FORMAT, **header}, 0)[0])
+    if sys.platform != "win32":
+        entry = os.open(folder, os.O_RDONLY)
+        os.fsync(entry)  # the name of the new file, not only its content
+        os.close(entry)
+
+
 def times(folder: Path) -> list[Event]:
-    """The entries of `times.jsonl`; lines that are torn are passed over."""
+    """The entries of `times.jsonl`; lines that are torn, or that no study writes, are passed over."""
     entries = []
     try:
         lines = (folder / TIMES).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     for line in lines:
-        try:
+        with suppress(ValueError, RecursionError):
             entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            entries.append(entry)
+            if isinstance(entry, dict) and _sound(entry):
+                entries.append(entry)
     return entries
 
 
-def _elapsed(folder: Path) -> float:
-    return max((float(entry.get("elapsed", 0.0)) for entry in times(folder)), default=0.0)
+def _sound(entry: Event) -> bool:
+    """Whether an entry is as `Journal` writes it: numbers, and with a pid the name of a host."""
+    numbers = {name: value for name, value in entry.items() if name != "host"}
+    host = isinstance(entry.get("host", ""), str) and entry.get("host", "").isprintable()
+    pairs = ("pid" in numbers) == ("host" in entry) and ("tell" in numbers) == ("seconds" in numbers)
+    return host and pairs and all(type(value) in (int, float) and 0 <= value < 1e12 for value in numbers.values())
 
 
 def _last_session(folder: Path) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 
 from frugalnas.core import (
     Candidate,
@@ -34,7 +35,8 @@ class Study:
     makes the journal independent of timing; without it they are told as they finish. Candidates beyond a limit are
     told at once, and after `max_rejections` of them in a row the study stops.
 
-    `trials` are in the order told. Raises InputError where the journal was made with another seed or configuration.
+    `trials` are in the order told. Raises InputError where the journal was made with another seed or configuration;
+    the seed that it was begun with is `seed` in its header's `config`, or in the header itself.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Study:
         self._rejected_in_a_row: list[Trial] = []
         self._journal = journal
         self._born = time.monotonic()
+        self._whole = True
         if journal is not None:
+            self._check_seed(journal.header)
             self._replay(journal.events)
 
     @property
@@ -83,22 +87,22 @@ class Study:
         Returns why it ended: "trials", "minutes" or "finished" (the strategy has nothing more to ask). `progress` is
         called after each told trial. Raises InputError when limits reject everything or the journal cannot be written.
         """
+        self._check_rejections()
         pending: dict[int, Future[Rated]] = {}
+        untold = deque(self._untold)  # asked for earlier
         tell = self._teller(progress)
         try:
-            for number, candidate in list(self._untold.items()):
-                self._start(number, candidate, executor, pending, tell)
             while True:
                 enough = False
-                while len(pending) < executor.window:
+                while untold or len(pending) < executor.window:
                     if self._left(minutes) == 0:
                         return "minutes"
                     if enough := trials is not None and self.rated + len(pending) >= trials:
                         break
-                    asked = self.strategy.ask(rng_for(self.seed, self._asked))
-                    if asked is None:
+                    number = untold.popleft() if untold else self._ask()
+                    if number is None:
                         break
-                    self._start(self._record(asked), asked, executor, pending, tell)
+                    self._start(number, self._untold[number], executor, pending, tell)
                 if not pending:
                     return "trials" if enough else "finished"
                 finished = self._finished(pending, self._left(minutes))
@@ -122,12 +126,26 @@ class Study:
         done = wait(pending.values(), timeout, FIRST_COMPLETED).done
         return [number for number, future in pending.items() if future in done]
 
-    def _record(self, candidate: Candidate) -> int:
-        number = self._asked
-        self._asked += 1
-        self._untold[number] = candidate
-        if self._journal:
-            self._journal.append(ask_event(number, candidate))
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """The strategy, the record and this study change together; after half a step they no longer fit each other."""
+        if not self._whole:
+            again = f": continue with 'frugalnas resume {self._journal.folder}'" if self._journal else ""
+            raise InputError(f"this study broke off in the midst of a step and cannot be run on{again}")
+        self._whole = False
+        yield
+        self._whole = True
+
+    def _ask(self) -> int | None:
+        with self._step():
+            candidate = self.strategy.ask(rng_for(self.seed, self._asked))
+            if candidate is None:
+                return None
+            number = self._asked
+            if self._journal:
+                self._journal.append(ask_event(number, candidate))
+            self._asked += 1
+            self._untold[number] = candidate
         return number
 
     def _start(
@@ -161,8 +179,12 @@ class Study:
         try:
             trial, seconds = future.result()
         except Exception as error:
-            costs, _ = screen(self.problem, candidate.genotype)
-            return Trial(number, candidate, "failed", costs, f"{type(error).__name__}: {error}"), 0.0
+            known = self._known.get(self._key(candidate))
+            if isinstance(known, Trial):  # the equal one's failure, told before: as a resume would find it
+                trial, seconds = known, 0.0
+            else:
+                costs, _ = screen(self.problem, candidate.genotype)
+                return Trial(number, candidate, "failed", costs, f"{type(error).__name__}: {error}"), 0.0
         if trial.number == number:
             return trial, seconds
         reason = f"same as trial {trial.number}" + (f": {trial.reason}" if trial.reason else "")
@@ -170,11 +192,12 @@ class Study:
 
     def _teller(self, progress: Callable[[Study], None] | None) -> Callable[[Trial, float], None]:
         def tell(trial: Trial, seconds: float) -> None:
-            if self._journal:
-                self._journal.append(tell_event(trial), durable=trial.status != "rejected")
-                if trial.status != "rejected":
-                    self._journal.time(trial.number, seconds)
-            self._learn(trial)
+            with self._step():
+                if self._journal:
+                    self._journal.append(tell_event(trial), durable=trial.status != "rejected")
+                    if trial.status != "rejected":
+                        self._journal.time(trial.number, seconds)
+                self._learn(trial)
             if progress:
                 progress(self)
 
@@ -197,7 +220,7 @@ class Study:
         return self.problem.space.canonical(candidate.genotype), candidate.rung
 
     def _check_rejections(self) -> None:
-        if len(self._rejected_in_a_row) < self.max_rejections:
+        if len(self._rejected_in_a_row) < max(1, self.max_rejections):
             return
         limits = {objective.name: objective.limit for objective in self.problem.objectives}
         broken = [(name, trial.values[name]) for trial in self._rejected_in_a_row for name in [trial.broken]]
@@ -207,18 +230,27 @@ class Study:
         ]
         raise InputError(f"{len(broken):,} candidates in a row were rejected, {', '.join(parts)}: raise the limit")
 
+    def _check_seed(self, header: Event) -> None:
+        given = header.get("config", header)
+        if isinstance(given, dict) and given.get("seed", self.seed) != self.seed:
+            raise InputError(
+                f"the journal does not fit: it was begun with seed {given['seed']!r}, this study has seed {self.seed}"
+            )
+
     def _replay(self, events: list[Event]) -> None:
         for line, event in enumerate(events, start=2):
             try:
                 if "ask" in event:
                     self._replay_ask(event["ask"], candidate_of(event))
                 else:
-                    self._learn(trial_of(event, self._untold[event["tell"]]))
-            except (KeyError, TypeError, AttributeError) as error:
+                    self._replay_tell(trial_of(event, self._untold[event["tell"]]))
+            except InputError:
+                raise
+            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
                 raise InputError(f"journal line {line} is not a valid event: {type(error).__name__} {error}") from None
 
     def _replay_ask(self, number: int, recorded: Candidate) -> None:
-        candidate = self.strategy.ask(rng_for(self.seed, number))
+        candidate = self.strategy.ask(rng_for(self.seed, self._asked))
         if number != self._asked or candidate != recorded:
             raise InputError(
                 f"the journal does not fit: as trial {number} it recorded {recorded}, this code and configuration ask "
@@ -226,3 +258,11 @@ class Study:
             )
         self._asked += 1
         self._untold[number] = recorded
+
+    def _replay_tell(self, trial: Trial) -> None:
+        costs = [objective.name for objective in self.problem.objectives if objective.cost]
+        if trial.status == "rejected" and trial.broken not in costs:
+            raise ValueError(f"rejected by {trial.broken!r}, which has no limit")
+        if trial.status == "done" and not all(name in trial.values for name in self.problem.minimised):
+            raise ValueError(f"done, with values only for {', '.join(trial.values)}")
+        self._learn(trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -12,17 +13,20 @@ import numpy as np
 
 from frugalnas.core import Genotype, InputError, Problem, screen
 from frugalnas.objectives.count import COSTS
+from frugalnas.report import amount, table
 from frugalnas.variation import random_genotype
 
 SAMPLES = 2000  # random genotypes that a survey looks at
+STARTS = 3  # of them, those that a descent starts from
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a space holds, from `samples` random genotypes and its most uniform ones.
+    """What a space holds, from `samples` random genotypes and from descents that start at the best of them.
 
-    `costs`: per cheap cost its smallest, median and largest value seen. `accepted`: share of the random genotypes that
-    the limits accept. `possible`: whether any genotype seen is accepted. `rejected`: how many each limit broke first.
+    `costs`: of each cheap cost the smallest and the largest value that a descent and an ascent by single genes reach,
+    and between them the median of the random genotypes. `accepted`: share of the random genotypes that the limits
+    accept. `possible`: whether any genotype seen is accepted. `rejected`: how many each limit broke first.
     """
 
     size: int
@@ -52,44 +56,107 @@ class Survey:
             | {"costs": costs}
         )
 
+    def text(self, limits: Mapping[str, float]) -> str:
+        """The same for people."""
+        rows = [[name, *(amount(name, value) for value in values)] for name, values in self.costs.items()]
+        shown = ", ".join(f"{name} <= {amount(name, value)}" for name, value in limits.items())
+        return "\n".join(
+            [
+                f"{self.size:.3g} genotypes; what networks cost at their final size, the smallest and the largest by "
+                f"descent from {self.samples:,} random ones:",
+                "",
+                table(["cost", "smallest", "median", "largest"], rows),
+                "",
+                f"Limits: {shown or 'none'}; they accept {self.share}.",
+            ]
+        )
+
 
 def survey(problem: Problem, samples: int = SAMPLES, seed: int = 0) -> Survey:
-    """Look at a space before a search: sizes and costs, and the share that the limits accept. Trains nothing."""
+    """Look at a space before a search: sizes and costs, and the share that the limits accept. Trains nothing.
+
+    The smallest and largest costs are local optima: no change of one gene goes beyond them.
+    """
     genotypes = sampled(problem, samples, seed)
-    broken = [_broken(problem, genotype) for genotype in genotypes]
-    costs = {}
-    for name, cost in COSTS.items():
-        values = [cost(problem.space, genotype) for genotype in genotypes]  # type: ignore[arg-type]
-        costs[name] = (min(values), median(values[:samples]), max(values))
-    rejected = Counter(name for name in broken[:samples] if name)
-    accepted = 1 - rejected.total() / samples
-    return Survey(math.prod(problem.space.domains), samples, costs, accepted, "" in broken, dict(rejected))
+    broken = Counter(_broken(problem, genotype) for genotype in genotypes)
+    costs, smallest = {}, []
+    for name in COSTS:
+        low, middle, high = _spread(problem, name, genotypes)
+        costs[name] = (COSTS[name](problem.space, low), middle, COSTS[name](problem.space, high))  # type: ignore[arg-type]
+        smallest.append(low)
+    accepted = broken.pop("", 0) / samples
+    possible = accepted > 0 or _within_reach(problem, [*smallest, *genotypes])
+    return Survey(math.prod(problem.space.domains), samples, costs, accepted, possible, dict(broken))
 
 
 def refuse_impossible(problem: Problem, samples: int = SAMPLES) -> None:
-    """Raise InputError, with the numbers, where no genotype that a survey sees is within the limits."""
-    if not any(_broken(problem, genotype) == "" for genotype in sampled(problem, samples, 0)):
-        raise impossible(problem, survey(problem, samples))
+    """Raise InputError, with the numbers, where a survey finds no genotype that is within the limits."""
+    if any(_broken(problem, genotype) == "" for genotype in sampled(problem, samples, 0)):
+        return
+    found = survey(problem, samples)
+    if not found.possible:
+        raise impossible(problem, found)
 
 
 def impossible(problem: Problem, found: Survey) -> InputError:
     """What to say of limits that accept nothing."""
     limits = [
-        f"{objective.name} <= {objective.limit:,.6g} (smallest seen {found.costs[objective.name][0]:,.6g})"
+        f"{objective.name} <= {objective.limit:,.6g} (smallest {found.costs[objective.name][0]:,.6g})"
         for objective in problem.objectives
         if objective.limit < math.inf
     ]
     return InputError(
-        f"none of {found.samples:,} random networks is within the limits {', '.join(limits)}: raise them, or make the "
-        "networks smaller with --set space.channels=... and --set space.cells=..."
+        f"no network is found within the limits {', '.join(limits)}: raise them, or make the networks smaller with "
+        "--set space.channels=... and --set space.cells=..."
     )
 
 
 def sampled(problem: Problem, samples: int, seed: int) -> list[Genotype]:
-    """Random genotypes, then those with the same value in every gene, which are the extremes of many costs."""
+    """Random genotypes, every gene uniform."""
     domains, rng = problem.space.domains, np.random.default_rng(seed)
-    uniform = [tuple(min(value, size - 1) for size in domains) for value in range(max(domains))]
-    return [*(random_genotype(rng, domains) for _ in range(samples)), *uniform]
+    return [random_genotype(rng, domains) for _ in range(samples)]
+
+
+def descend(score: Callable[[Genotype], float], start: Genotype, domains: Sequence[int]) -> Genotype:
+    """From `start` by changes of one gene that lower `score`, until no such change does: a local minimum."""
+    best, lowest, improved = start, score(start), True
+    while improved:
+        improved = False
+        for gene, size in enumerate(domains):
+            for value in range(size):
+                moved = (*best[:gene], value, *best[gene + 1 :])
+                if (reached := score(moved)) < lowest:
+                    best, lowest, improved = moved, reached, True
+    return best
+
+
+def _spread(problem: Problem, name: str, genotypes: Sequence[Genotype]) -> tuple[Genotype, float, Genotype]:
+    """Of one cost the genotype of the smallest value, the median of `genotypes`, the genotype of the largest."""
+    space = problem.space
+
+    def cost(genotype: Genotype) -> float:
+        return COSTS[name](space, genotype)  # type: ignore[arg-type]
+
+    def gain(genotype: Genotype) -> float:
+        return -cost(genotype)
+
+    values = {genotype: cost(genotype) for genotype in genotypes}
+    ranked = sorted(values, key=values.__getitem__)
+    low = min((descend(cost, start, space.domains) for start in ranked[:STARTS]), key=cost)
+    high = max((descend(gain, start, space.domains) for start in ranked[-STARTS:]), key=cost)
+    return low, median(values[genotype] for genotype in genotypes), high
+
+
+def _within_reach(problem: Problem, genotypes: Sequence[Genotype]) -> bool:
+    """Whether a descent on how far all limits are broken, from the best of `genotypes`, ends within them."""
+    limited = [objective for objective in problem.objectives if objective.cost and objective.limit < math.inf]
+
+    def excess(genotype: Genotype) -> float:
+        values = [(o.cost(problem.space, genotype), o.limit) for o in limited if o.cost]
+        return sum(max(0.0, (value - limit) / max(abs(limit), 1.0)) for value, limit in values)
+
+    starts = sorted(set(genotypes), key=excess)[:STARTS]
+    return any(_broken(problem, descend(excess, start, problem.space.domains)) == "" for start in starts)
 
 
 def _broken(problem: Problem, genotype: Genotype) -> str:

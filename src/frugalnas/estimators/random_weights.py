@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean, stdev
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -50,8 +50,6 @@ class RandomWeights:
     learning rate `lr`. Raises InputError for values out of range.
     """
 
-    values: ClassVar[tuple[str, ...]] = ("error", "error_std")
-
     task: Classification = field(default_factory=Classification)
     fidelity: Fidelity = field(default_factory=Fidelity)
     draws: int = 1
@@ -77,6 +75,10 @@ class RandomWeights:
             raise InputError(f"random_weights.penalties = {self.penalties}: expected one or more positive numbers")
         if not 0 < self.lr < math.inf:
             raise InputError(f"random_weights.lr = {self.lr}: expected a positive number")
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return ("error", "error_std") if self.draws > 1 else ("error",)
 
     def evaluate(self, candidate: Candidate, space: Space, seed: int) -> dict[str, float]:
         """`error` on the validation part: the mean over the draws; with several also `error_std`, their deviation."""
@@ -126,9 +128,9 @@ def initialise(model: nn.Module, init: Init) -> None:
     """Draw the weights of all convolutions anew, from torch's global generator."""
     if init == "default":
         return
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            INITS[init](module.weight)
+    for parameter in model.parameters():
+        if parameter.ndim == 4:  # (out, in / groups, k, k): a convolution's, whatever its class
+            INITS[init](parameter)
 
 
 def calibrate(model: nn.Module, images: Tensor, normalise: Normalise, batch: int) -> None:

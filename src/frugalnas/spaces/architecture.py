@@ -12,16 +12,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from frugalnas.core import Genotype, InputError, nearest
-from frugalnas.layers.cost import Count
+from frugalnas.layers.cost import Convention
 from frugalnas.spaces import SPACES
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.store import write_atomically
-
-if TYPE_CHECKING:
-    from frugalnas.layers.cell import CellNetwork
 
 FORMAT, VERSION = "frugalnas/architecture", 1
 MOST_PARAMS, MOST_BYTES, MOST_TEXT = 10**9, 2**36, 10**6  # what a file may ask for, and its size
@@ -36,6 +33,22 @@ class Architecture:
 
     def __post_init__(self) -> None:
         self.space.describe(self.genotype)
+
+    def size(self, convention: Convention = "conv_linear") -> str:
+        """What the network is and costs, for people, with the MACs as `convention` counts them and what it leaves out.
+
+        Raises InputError for an unknown convention.
+        """
+        space, count = self.space, self.space.count(self.genotype)
+        left_out = ", ".join(f"{elements:,} {name}" for name, elements in count.not_counted(convention).items())
+        return (
+            f"{space.cells} cells, {space.channels} channels, input {space.in_channels}x{space.resolution}x"
+            f"{space.resolution}, {space.classes} classes\n"
+            f"params {count.params:,}   MACs {count.macs_by(convention):,} (convention {convention})   "
+            f"model {count.model_bytes / 1024:,.0f} KiB   "
+            f"peak activations {space.peak_bytes(self.genotype) / 1024:,.0f} KiB (batch 1, float32)\n"
+            f"elements that the MACs leave out: {left_out}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The interchange format: plain dictionaries, lists, strings and numbers."""
@@ -80,34 +93,21 @@ class Architecture:
         """Read a file that `save` wrote. Raises InputError, which names the file, for any other."""
         try:
             with path.open("rb") as file:
-                text = file.read(MOST_TEXT + 1)
-            if len(text) > MOST_TEXT:
-                raise InputError(f"more than {MOST_TEXT:,} bytes")
-            return Architecture.from_json(json.loads(text.decode("utf-8")))
-        except (OSError, ValueError, RecursionError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error) or "nested too deeply"
+                return Architecture.parse(file.read(MOST_TEXT + 1).decode("utf-8"))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"{path}: {reason}") from error
 
-
-Given = Architecture | Mapping[str, Any] | str | Path
-
-
-def build(architecture: Given) -> CellNetwork:
-    """The network of an architecture, of its JSON or of a JSON file, with fresh weights. Raises InputError."""
-    found = _architecture(architecture)
-    return found.space.build(found.genotype)
-
-
-def count(architecture: Given) -> Count:
-    """Parameters and work of an architecture, of its JSON or of a JSON file, from formulas. Raises InputError."""
-    found = _architecture(architecture)
-    return found.space.count(found.genotype)
-
-
-def _architecture(given: Given) -> Architecture:
-    if isinstance(given, str | Path):
-        return Architecture.load(Path(given))
-    return given if isinstance(given, Architecture) else Architecture.from_json(given)
+    @staticmethod
+    def parse(text: str) -> Architecture:
+        """Read the text of the interchange format. Raises InputError as `from_json` does."""
+        if len(text) > MOST_TEXT:
+            raise InputError(f"more than {MOST_TEXT:,} characters")
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"not JSON: {error}") from error
+        return Architecture.from_json(data)
 
 
 def _space(data: object) -> CellSpace:

@@ -26,7 +26,7 @@ class Classification:
 
     `recipe`: how to train; its pixels are at the resolution of the data, and shrink with that of a fidelity. `device`:
     "auto" (a GPU where torch finds one), "cpu", "cuda", "cuda:N" or "mps". `batch`: images at once when scoring.
-    Images are read once per process and stay in memory, on the device. Raises InputError.
+    Images are read once per process and stay in memory, on the device, until `forget`. Raises InputError.
     """
 
     data: DataSource = field(default_factory=DataSource)
@@ -52,6 +52,16 @@ class Classification:
                 images.labels.tobytes(), zlib.crc32(np.ascontiguousarray(images.pixels).data, checksum)
             )
         return f"{checksum:08x}"
+
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the images were read: files left out, sizes and colours made equal."""
+        parts = _parts(self.data)
+        skipped = [*dict.fromkeys(line for images in parts for line in images.skipped)]
+        notes = [f"{images.name}: {note}" for images in parts for note in images.notes]
+        if skipped:
+            see = f"see: frugalnas data check {self.data.source}"
+            notes.insert(0, f"{len(skipped)} files were skipped, e.g. {skipped[0]} ({see})")
+        return tuple(dict.fromkeys(notes))
 
     def attach(self, network: nn.Module) -> nn.Module:
         """The network on the device, channels last: on a CPU its convolutions run up to ten times faster so."""
@@ -81,6 +91,12 @@ class Classification:
         logits = predict(model, images, self.normalisation(), self.batch)  # (N, classes)
         wrong = int((logits.argmax(1) != labels).sum())
         return {"error": wrong / len(labels), "loss": F.cross_entropy(logits, labels).item()}
+
+
+def forget() -> None:
+    """Let go of all images in memory: the next use reads them from their files again, which may have changed."""
+    for cache in (_parts, _normalisation, _resident):
+        cache.cache_clear()
 
 
 def device_of(name: str) -> torch.device:

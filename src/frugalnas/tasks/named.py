@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -95,16 +96,26 @@ def read_torchvision(name: str, known: Known, root: str, part: Part) -> tuple[ND
         raise InputError(f"{name} needs torchvision ({reason}): pip install 'frugalnas[vision]'") from None
     constructor = vars(datasets)[known.torchvision]
     chosen = {"split": part} if known.by_split else {"train": part == "train"}
+    new = not Path(root).exists()
     try:
         try:
             dataset = constructor(root, **chosen, download=False)
         except RuntimeError:  # torchvision's word for "not found or corrupted"
             dataset = constructor(root, **chosen, download=True)
     except (OSError, RuntimeError, ImportError) as error:
+        if new:
+            _remove_if_empty(Path(root))
         reason = str(error).splitlines()[0]
         raise InputError(f"{name} is not in {root!r} and cannot be downloaded: {reason}") from None
     labels = to_labels(np.asarray(getattr(dataset, known.labels)), name)
     return np.asarray(dataset.data), labels, known.classes or tuple(dataset.classes)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder with its subfolders; what holds a file stays."""
+    for path in (*sorted(folder.rglob("*"), reverse=True), folder):
+        with suppress(OSError):
+            path.rmdir()
 
 
 def _idx_folder(name: str, known: Known, root: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Published architectures as data, with their sources and figures."""
+"""Published architectures as data, with their sources and figures; and whatever names an architecture, as one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from frugalnas.core import InputError, nearest
+from frugalnas.layers.cost import Count
 from frugalnas.layers.network import Stem
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import CellSpace
+
+if TYPE_CHECKING:
+    from frugalnas.layers.cell import CellNetwork
+
+Given = Architecture | Mapping[str, Any] | str | Path
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,32 @@ def load(
         auxiliary=auxiliary,
     )
     return Architecture(space, published.genotype)
+
+
+def build(architecture: Given) -> CellNetwork:
+    """The network of whatever `architecture_of` takes, with fresh weights. Raises InputError."""
+    found = architecture_of(architecture)
+    return found.space.build(found.genotype)
+
+
+def count(architecture: Given) -> Count:
+    """Parameters and work of whatever `architecture_of` takes, from formulas. Raises InputError."""
+    found = architecture_of(architecture)
+    return found.space.count(found.genotype)
+
+
+def architecture_of(given: Given) -> Architecture:
+    """An architecture from the interchange format, as a mapping or as text, from a file of it, or by published name.
+
+    A string that ends in `.json` is a file, and so is any path. Raises InputError.
+    """
+    if isinstance(given, Architecture):
+        return given
+    if isinstance(given, Path) or (isinstance(given, str) and given.endswith(".json")):
+        return Architecture.load(Path(given))
+    if isinstance(given, str):
+        return Architecture.parse(given) if given.lstrip().startswith("{") else load(given)
+    return Architecture.from_json(given)
 
 
 @lru_cache(maxsize=1)
