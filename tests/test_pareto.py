@@ -194,6 +194,11 @@ class TestPicks:
         trials = [trial(0, 0.0, 100), trial(1, 0.1, 20), trial(2, 0.5, 10), trial(3, 1.0, 0)]
         assert knee(trials, self.names).number == 1
 
+    def test_costs_that_rise_together_count_once(self):
+        rows = [(0.25, 24, 190), (0.26, 20, 160), (0.32, 17, 138), (0.35, 16, 134)]
+        trials = [trial(i, *row) for i, row in enumerate(rows)]
+        assert knee(trials, ("error", "params", "macs")).number == 1
+
     def test_the_knee_of_nothing(self):
         with pytest.raises(InputError, match="empty front"):
             knee([], self.names)

@@ -111,22 +111,27 @@ def front(trials: Iterable[Trial], objectives: Sequence[str]) -> list[Trial]:
     return [done[index] for index in sorted(best, key=table.__getitem__)]
 
 
-def _scaled(trials: Sequence[Trial], objectives: Sequence[str]) -> NDArray[np.float64]:
+def _first_and_others(
+    trials: Sequence[Trial], objectives: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The first objective of each trial, and the mean of its others, each objective scaled to [0, 1] on the front."""
     table = np.array([point(trial, objectives) for trial in trials])  # (n, m)
     span = np.ptp(table, axis=0)
-    scaled: NDArray[np.float64] = (table - table.min(axis=0)) / np.where(span > 0, span, 1.0)
-    return scaled
+    scaled = (table - table.min(axis=0)) / np.where(span > 0, span, 1.0)
+    return scaled[:, 0], scaled[:, 1:].sum(axis=1) / max(len(objectives) - 1, 1)
 
 
 def knee(trials: Sequence[Trial], objectives: Sequence[str]) -> Trial:
     """The trial of a front where giving up a little of one objective stops buying much of another.
 
-    Objectives are scaled to [0, 1] on the front; the knee has the smallest sum. With two objectives it is the point
-    farthest below the line through the two extremes (Das 1999). Raises InputError for an empty front.
+    Objectives are scaled to [0, 1] on the front; the knee has the smallest sum of the first objective and the mean of
+    the others, which are prices and rise and fall together. With two objectives it is the point farthest below the line
+    through the two extremes (Das 1999). Raises InputError for an empty front.
     """
     if not trials:
         raise InputError("the knee of an empty front: expected at least one done trial")
-    return trials[int(_scaled(trials, objectives).sum(axis=1).argmin())]
+    first, others = _first_and_others(trials, objectives)
+    return trials[int((first + others).argmin())]
 
 
 def evenly_spread(trials: Sequence[Trial], objectives: Sequence[str], k: int) -> list[Trial]:
@@ -141,8 +146,8 @@ def evenly_spread(trials: Sequence[Trial], objectives: Sequence[str], k: int) ->
     k = min(k, len(trials))
     if k < 2:
         return [knee(trials, objectives)] if trials else []
-    scaled = _scaled(trials, objectives)
-    places = scaled[:, 0] - scaled[:, 1:].sum(axis=1) / max(len(objectives) - 1, 1)
+    first, others = _first_and_others(trials, objectives)
+    places = first - others
     left = list(range(len(trials)))
     chosen: list[int] = []
     for target in np.linspace(places.min(), places.max(), k):
