@@ -5,7 +5,7 @@ A last line without its end is cut when the journal is opened for writing: what 
 that does not add up is refused, naming the line. Nothing is pickled and nothing in the file is executed.
 
 A run folder holds `journal.jsonl` (the same bytes for the same study, whenever and however often it was interrupted)
-and beside it `times.jsonl` (when and how long: pid and host of each session, seconds of each trial).
+and beside it `times.jsonl` (how long: pid and host of each session, seconds of each trial).
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Journal:
     def _open(self) -> None:
         events, self._size, self._checksum = _scan(self.folder / JOURNAL)
         self.header, self.events = events[0], events[1:]
-        self.elapsed = max((entry["elapsed"] for entry in times(self.folder) if "elapsed" in entry), default=0.0)
+        self.elapsed = elapsed_in(times(self.folder))
         self._started = time.monotonic()
         self._whole = True
         self._file = os.open(self.folder / JOURNAL, os.O_RDWR | _NO_LINK)
@@ -280,6 +280,11 @@ def times(folder: Path) -> list[Event]:
             if isinstance(entry, dict) and _sound(entry):
                 entries.append(entry)
     return entries
+
+
+def elapsed_in(entries: list[Event]) -> float:
+    """Seconds that a study has run by the entries of its `times.jsonl`, over all its sessions."""
+    return float(max((entry["elapsed"] for entry in entries if "elapsed" in entry), default=0.0))
 
 
 def _sound(entry: Event) -> bool:
