@@ -1,0 +1,52 @@
+"""The command line as an object, and how it speaks: facts on stdout, complaints on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from frugalnas import __version__
+
+app = typer.Typer(
+    name="frugalnas",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Find small, accurate CNNs for your own images and your own device.
+
+    From images to networks:
+
+    - `frugalnas data check shoes/`: what is in your images, and what is wrong with them
+
+    - `frugalnas inspect --data shoes/ --limit params=200k`: what can be built, and what it costs
+
+    - `frugalnas search --data shoes/ --limit params=200k --out runs/shoes`: the Pareto front
+
+    - `frugalnas show runs/shoes --trial 17 --json`: one network, to build and to train
+
+    Without `--data` every command works on images that come with the package.
+    """,
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before anything is spent on it.")
+app.add_typer(data_app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if show:
+        print(f"frugalnas {__version__}")
+        raise typer.Exit
+
+
+def say(value: str | Mapping[str, Any]) -> None:
+    print(value if isinstance(value, str) else json.dumps(value, indent=1))
+
+
+def complain(message: str, code: int = 2) -> int:
+    print(f"frugalnas: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,33 @@
+"""Options and arguments that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Method = Annotated[
+    str | None, typer.Option(help="How to search: eeea, random (see 'frugalnas list methods').", show_default="eeea")
+]
+Preset = Annotated[str | None, typer.Option(help="The method's settings: laptop, paper, ...", show_default="laptop")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="A folder of images by class, a .npz file, or a name such as cifar10.", show_default="fashion-mini"
+    ),
+]
+Root = Annotated[str | None, typer.Option(help="Where a named data set lies, or is downloaded to.")]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(help="Reject networks beyond a cost before training, e.g. params=200k or macs=30M. Repeatable."),
+]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.g. space.channels=24. Repeatable.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file; its keys lie over the preset's.")]
+Trials = Annotated[int | None, typer.Option(help="Networks to rate, rejected ones free. Alone, the only budget.")]
+Minutes = Annotated[float | None, typer.Option(help="Wall time in all, over every session. Alone, the only budget.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that rate networks.", show_default="one per core")]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")]
+Run = Annotated[Path, typer.Argument(help="The folder of a search.")]
+Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]

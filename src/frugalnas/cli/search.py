@@ -1,0 +1,171 @@
+"""Search, go on, report, and look before it starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from frugalnas.cli.app import app, complain, say
+from frugalnas.cli.options import (
+    Config,
+    Data,
+    Json,
+    Limit,
+    Method,
+    Minutes,
+    Preset,
+    Root,
+    Run,
+    Seed,
+    Set,
+    Strict,
+    Trials,
+    Workers,
+)
+
+if TYPE_CHECKING:
+    from frugalnas.launch import Result
+
+
+@app.command(epilog="Example: frugalnas search --data shoes/ --limit params=200k --minutes 30 --out runs/shoes")
+def search(
+    method: Method = None,
+    preset: Preset = None,
+    data: Data = None,
+    root: Root = None,
+    limit: Limit = None,
+    trials: Trials = None,
+    minutes: Minutes = None,
+    workers: Workers = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder for the journal and the report.", show_default="runs/...")
+    ] = None,
+    config: Config = None,
+    set_: Set = None,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Search for a Pareto front of networks.
+
+    The preset has a number of trials, which --trials, --minutes or both replace.
+    Every finished network is in the journal at once: Ctrl-C and crashes lose nothing, `frugalnas resume` goes on.
+    """
+    from frugalnas.config import options
+    from frugalnas.launch import begin
+
+    given = options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed, strict=strict)
+    tree = _tree(method, preset, config, set_, given, limit)
+    with _watched(tree) as progress:
+        result = begin(tree, out, progress)
+    _print_result(result, as_json)
+
+
+@app.command(epilog="Example: frugalnas resume runs/shoes --trials 100")
+def resume(
+    run: Run,
+    trials: Trials = None,
+    minutes: Minutes = None,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a search that was stopped, or give it a larger budget.
+
+    Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
+    """
+    from frugalnas import launch
+    from frugalnas.config import changed, options
+
+    tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes))
+    with _watched(tree) as progress:
+        result = launch.resume(run, trials=trials, minutes=minutes, workers=workers, progress=progress)
+    _print_result(result, as_json)
+
+
+@app.command(epilog="Example: frugalnas report runs/shoes")
+def report(
+    run: Run,
+    pick: Annotated[int | None, typer.Option(help="Show this many networks, spread evenly along the front.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the front of a search; write front.csv, trials.csv and report.html into its folder.
+
+    Works at any time, also while the search is running.
+    """
+    from frugalnas.report import text_of, write_report
+
+    record = write_report(run)
+    say(record.to_json(pick) if as_json else text_of(record, pick))
+
+
+@app.command(epilog="Example: frugalnas inspect --data shoes/ --limit params=200k --set space.channels=12")
+def inspect(
+    method: Method = None,
+    preset: Preset = None,
+    data: Data = None,
+    root: Root = None,
+    limit: Limit = None,
+    config: Config = None,
+    set_: Set = None,
+    strict: Strict = False,
+    samples: Annotated[int, typer.Option(min=1, max=1_000_000, help="Random genotypes to look at.")] = 2000,
+    as_json: Json = False,
+) -> None:
+    """Before a search: how large its space is, what its networks cost, and how many of them the limits accept."""
+    from frugalnas.config import options
+    from frugalnas.launch import problem_of
+    from frugalnas.survey import impossible, survey
+
+    tree = _tree(method, preset, config, set_, options(data=data, root=root, strict=strict), limit)
+    problem = problem_of(tree)
+    found = survey(problem, samples)
+    say({"config": tree, **found.to_json()} if as_json else found.text(tree["limits"]))
+    if not found.possible:
+        raise impossible(problem, found)
+
+
+def _tree(
+    method: str | None,
+    preset: str | None,
+    file: Path | None,
+    assignments: Sequence[str] | None,
+    options: Mapping[str, Any],
+    limits: Sequence[str] | None,
+) -> dict[str, Any]:
+    from frugalnas.config import assignment, limit, resolve
+
+    layers = [*map(assignment, assignments or ()), options, *map(limit, limits or ())]
+    return resolve(method, preset, file, layers)
+
+
+@contextmanager
+def _watched(tree: dict[str, Any]) -> Iterator[Any]:
+    """A live view of the search on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130."""
+    try:
+        if sys.stderr.isatty():
+            from frugalnas.progress import live
+
+            with live(tree) as progress:
+                yield progress
+        else:
+            yield None
+    except KeyboardInterrupt as interrupt:
+        print(f"frugalnas: {interrupt}" if interrupt.args else "frugalnas: stopped", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _print_result(result: Result, as_json: bool) -> None:
+    """Print what a search found. Exit code 1 where it rated no network."""
+    from frugalnas.record import load, reasons
+    from frugalnas.report import ending_of
+
+    record = load(result.folder)
+    say({"ended": result.ended, **record.to_json()} if as_json else ending_of(record, result.ended))
+    if not record.front:
+        most = next((f"; most often: {reason}" for reason, _ in reasons(record.trials)), "")
+        raise typer.Exit(complain(f"no network was rated{most}", 1))
