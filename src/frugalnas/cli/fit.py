@@ -1,0 +1,1 @@
+"""The whole way from images to a model in one command."""

@@ -1,0 +1,1 @@
+"""Measure how fast this device runs networks."""
