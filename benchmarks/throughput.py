@@ -25,8 +25,10 @@ from torch.nn import functional as F
 from frugalnas.core import Candidate, Fidelity, Genotype
 from frugalnas.estimators.train import Train
 from frugalnas.spaces.cell import OPERATION_LISTS, CellSpace
+from frugalnas.tasks.augment import Normalise, measure
 from frugalnas.tasks.classification import Classification
-from frugalnas.tasks.loop import Normalise, Recipe, fit, measure
+from frugalnas.tasks.loop import fit
+from frugalnas.tasks.recipe import Budget, Recipe
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -104,7 +106,7 @@ def loop_table(options: argparse.Namespace) -> None:
         loader = torch.utils.data.DataLoader(PerImage(images, labels, normalise), options.batch, shuffle=True)
 
         def ours(recipe: Recipe, model: nn.Module = model) -> None:
-            fit(model, images, labels, recipe, 1, 0, normalise)
+            fit(model, images, labels, recipe, Budget(1), 0, normalise)
 
         seconds = interleaved(
             {

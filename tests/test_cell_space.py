@@ -510,13 +510,13 @@ def test_json_is_all_that_a_network_needs(tmp_path: Path) -> None:
     architecture = Architecture(space, tuple(size - 1 for size in space.domains))
     text = json.dumps(architecture.to_json())
     assert Architecture.from_json(json.loads(text)) == architecture
-    network = zoo.build(json.loads(text))
+    network = zoo.create_model(json.loads(text))
     assert zoo.count(json.loads(text)) == space.count(architecture.genotype)
     assert str(network) == str(space.build(architecture.genotype))
     architecture.save(tmp_path / "net.json")
     assert Architecture.load(tmp_path / "net.json") == architecture
     for form in (architecture, text, tmp_path / "net.json", str(tmp_path / "net.json")):
-        assert str(zoo.build(form)) == str(network)
+        assert str(zoo.create_model(form)) == str(network)
 
 
 @pytest.mark.parametrize(
@@ -533,7 +533,7 @@ def test_json_is_all_that_a_network_needs(tmp_path: Path) -> None:
 )
 def test_what_names_no_architecture_is_refused_in_one_line(name: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        zoo.build(name)
+        zoo.create_model(name)
     assert "\n" not in str(error.value)
 
 

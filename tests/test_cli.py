@@ -65,7 +65,7 @@ def test_search_prints_json_and_nothing_else(searched):
     assert facts["config"]["seed"] == 3 and facts["objectives"] == ["error", "macs", "params"]
     rows = list(csv.DictReader(io.StringIO((folder / "front.csv").read_text())))
     assert [entry["trial"] for entry in facts["front"]] == [int(row["trial"]) for row in rows]
-    assert (folder / "report.html").stat().st_size > 1e6
+    assert (folder / "report.html").stat().st_size > 20_000
 
 
 def test_report_prints_the_front_again_in_plain_text(searched, capsys):
@@ -85,7 +85,7 @@ def test_the_shown_architecture_is_the_searched_and_the_trained_one(searched, ca
         assert shown["genotype"] == entry["genotype"]
         count = frugalnas.count(shown)
         assert (count.params, count.macs) == (entry["values"]["params"], entry["values"]["macs"])
-        network = frugalnas.build(shown)
+        network = frugalnas.create_model(shown)
         assert sum(parameter.numel() for parameter in network.parameters()) == count.params
         assert (network.classifier.out_features, shown["space"]["in_channels"]) == (4, 1)
 

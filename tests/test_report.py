@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import html.parser
 import io
 import itertools
+import json
+import math
+import os
+import re
+import urllib.parse
+import xml.etree.ElementTree
+import zlib
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from frugalnas import record, report, store, zoo
+from frugalnas import pareto, record, report, store, zoo
 from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.drawing import _ACROSS, _CARD, _DOWN, _places, svg_of, text_of
+from frugalnas.report import effort
+from frugalnas.spaces.architecture import Architecture
+from frugalnas.spaces.cell import CellSpace
 
 OBJECTIVES = ("error", "macs", "params")
 EVIL = "<script>alert('1')</script>"
@@ -75,57 +89,143 @@ def test_the_tables_hold_every_trial_and_the_front(tmp_path):
 
 
 class Page(html.parser.HTMLParser):
-    """Text and table cells of a page, without its scripts."""
+    """Text, tags and table cells of a page, and what its scripts read, without the scripts themselves."""
 
-    def __init__(self):
+    def __init__(self, folder):
         super().__init__()
-        self.tags, self.rows, self.words, self._inside = [], [], "", []
+        self.tags, self.rows, self.words, self.data, self._inside = [], [], "", {}, []
+        self.feed((folder / "report.html").read_text())
 
     def handle_starttag(self, tag, attributes):
-        self._inside.append(tag)
-        self.tags.append(tag)
+        self._inside.append((tag, dict(attributes)))
+        self.tags.append((tag, dict(attributes)))
         if tag == "tr":
             self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
 
     def handle_endtag(self, tag):
-        while self._inside and self._inside.pop() != tag:
+        while self._inside and self._inside.pop()[0] != tag:
             pass
 
     def handle_data(self, data):
-        if self._inside and self._inside[-1] in ("td", "th"):
-            self.rows[-1].append(data)
-        if not self._inside or self._inside[-1] not in ("script", "style"):
+        tags = [tag for tag, _ in self._inside]
+        if {"td", "th"} & set(tags):
+            self.rows[-1][-1] += data
+        if tags and self._inside[-1][1].get("id") == "data":
+            self.data = json.loads(data)
+        elif not tags or tags[-1] not in ("script", "style"):
             self.words += data
+
+    def row(self, name):
+        return next((row[1:] for row in self.rows if row and row[0] == name), None)
 
 
 def test_the_page_shows_the_front_and_escapes_everything_from_the_journal(tmp_path):
     record = report.write_report(journal(tmp_path))
-    text = (tmp_path / "report.html").read_text()
-    page = Page()
-    page.feed(text)
-    assert page.rows[0] == ["trial", "validation error", "multiply-accumulates for one image", "parameters", "loss"]
-    assert len(page.rows) == 1 + len(record.front)
-    assert page.rows[1][1:] == [report.amount(n, record.front[0].values[n]) for n in (*OBJECTIVES, "loss")]
-    assert EVIL in page.words and EVIL not in text
-    assert f"6 failed: RuntimeError: {EVIL}" in page.words and "6 rejected by params" in page.words
-    assert "params ≤ 200 k" in page.words
-    assert text.count('class="plotly-graph-div"') == 2 and "cdn.plot.ly" not in text.replace(
-        "https://cdn.plot.ly/un", ""
+    page, text = Page(tmp_path), (tmp_path / "report.html").read_text()
+    start = page.rows.index(
+        ["trial", "validation error", "multiply-accumulates for one image", "parameters", "validation loss"]
     )
+    rows = page.rows[start + 1 : start + 1 + len(record.front)]
+    assert [int(row[0].removesuffix(" knee")) for row in rows] == [trial.number for trial in record.front]
+    assert [row[0] for row in rows if row[0].endswith("knee")] == [f"{record.knee.number} knee"]
+    assert rows[0][1:] == [report.amount(n, record.front[0].values[n]) for n in (*OBJECTIVES, "loss")]
+    assert EVIL in page.words and EVIL not in text
+    assert ["6", f"failed: RuntimeError: {EVIL}"] in page.rows and ["6", "rejected by params"] in page.rows
+    assert "params ≤ 200 k" in page.words
+    assert page.data["front"] == [trial.number for trial in record.front] and page.data["knee"] == record.knee.number
+
+
+def test_the_page_is_alone_and_its_scripts_run_by_their_checksum(tmp_path):
+    report.write_report(journal(tmp_path))
+    page, text = Page(tmp_path), (tmp_path / "report.html").read_text()
+    assert not {"link", "img", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    assert not [attributes for _, attributes in page.tags if "src" in attributes or "style" in attributes]
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links and not [link for link in links if ":" in link or link.startswith("/")]
+    policy = next(a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy
+    for tag, start in (("script", "<script>"), ("style", "<style>")):
+        (content,) = re.findall(f"{start}(.*?)</{tag}>", text, re.S)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
 def test_names_from_the_journal_cannot_become_markup(tmp_path):
-    given = [Trial(0, Candidate((1,)), "done", {EVIL: 0.5, "error": 0.1, "b</script>": 1.0})]
+    given = [Trial(0, Candidate((1,)), "done", {EVIL: 0.5, "error": 0.1, "b</script>": 1.0, "__proto__": 2.0})]
     config = CONFIG | {
         "objectives": ["error", EVIL, "b</script>"],
         "data": {"source": "x"},
         "method": EVIL,
         "seed": EVIL,
+        "preset": EVIL,
+        "limits": {EVIL: 1.0, "constructor": 2.0},
     }
-    report.write_report(journal(tmp_path, {"config": config, "version": EVIL}, given))
-    text = (tmp_path / "report.html").read_text()
-    assert EVIL not in text and "b</script>" not in text
-    assert '"name":"best by &lt;script' in text, "plotly takes some markup in names"
+    header = {"config": config, "version": EVIL, "versions": {EVIL: EVIL}}
+    folder = journal(tmp_path / "</title><script>alert('2')", header, given)
+    report.write_report(folder)
+    for file in ("report.html", "front.svg"):
+        text = (folder / file).read_text()
+        assert EVIL not in text and "b</script>" not in text and "alert('2')" not in text.replace("&#x27;", '"')
+    assert Page(folder).data["objectives"] == ["error", EVIL, "b</script>"]
+    xml.etree.ElementTree.fromstring((folder / "front.svg").read_text())
+
+
+def test_text_that_no_encoding_has_is_written_all_the_same(tmp_path):
+    header = GOOD | {"config": CONFIG | {"data": {"source": "caf\udce9"}}}
+    folder = journal(tmp_path, header, [Trial(0, Candidate((1,)), "failed", {}, "OSError: \udce9\r\n,")])
+    (folder / "trained" / "caf\udce9").mkdir(parents=True)
+    (folder / "trained" / "caf\udce9" / "metrics.json").write_text(json.dumps(METRICS))
+    (folder / "trained" / "caf\udce9" / "model.html").touch()
+    report.write_report(folder)
+    with (folder / "trials.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["reason"] == "OSError: \\udce9 ," and row["genotype"] == "1"
+    page = Page(folder)
+    assert "eeea on caf\\udce9" in page.words
+    assert ("a", {"href": "trained/caf%E9/model.html"}) in page.tags
+
+
+HUGE = 1.7e308
+
+
+@pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
+@pytest.mark.parametrize(
+    "values",
+    [
+        [(-HUGE, HUGE), (HUGE, -HUGE)],
+        [(0.0, 5e-324), (0.0, 5e-324)],
+        [(1e16, 0.1), (1e16 + 2, 0.1)],
+        [(0.0, 0.0), (-0.0, 0.0)],
+        [(5.0, -1e-9)],
+    ],
+)
+def test_any_finite_values_make_a_report(tmp_path, values):
+    given = [
+        Trial(n, Candidate((n,), parents=(n, 10**30, -1)), "done", {"error": a, "params": b})
+        for n, (a, b) in enumerate(values)
+    ]
+    config = CONFIG | {"objectives": ["error", "params"], "data": {"source": "x"}, "limits": {"params": 10**300}}
+    header = {"config": config | {"estimators": [{"type": "train", "fidelity": {"epochs": HUGE, "samples": 1}}]}}
+    for images in (None, {"train": 10**20}, {"train": "x"}, [1]):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder = journal(folder, header | {"images": images}, given)
+        report.write_report(folder)
+        svg = (folder / "front.svg").read_text()
+        assert "nan" not in svg and "inf" not in svg and svg.count("<circle") > len(values)
+        xml.etree.ElementTree.fromstring(svg)
+        assert Page(folder).data["trials"]["values"]["params"] is not None
+
+
+def test_infinities_that_no_search_writes_do_not_break_the_page(tmp_path):
+    header = {"format": 1, "version": "1", "config": CONFIG | {"data": {"source": "x"}}, "facts": {}, "data": ""}
+    header["config"]["limits"] = {"params": math.inf, "macs": math.nan}
+    line = json.dumps(header).encode()
+    (tmp_path / store.JOURNAL).write_bytes(line[:-1] + b',"sum":"%08x"}\n' % zlib.crc32(line))
+    report.write_report(tmp_path)
+    assert Page(tmp_path).data["limits"] == {}
 
 
 @pytest.mark.parametrize("given", [[], [Trial(0, Candidate((1,)), "failed", {}, "RuntimeError: no")]])
@@ -226,6 +326,245 @@ def test_hostile_times_are_passed_over(tmp_path, entry):
     assert not report.write_report(folder).seconds
 
 
+SPACE = {"type": "cell", "operations": ["skip_connect", "sep_conv_3x3", "max_pool_3x3"], "blocks": 2}
+FACTS = {"in_channels": 3, "classes": 4, "resolution": 16}
+CELLS = {"config": CONFIG | {"data": {"source": "x"}, "space": SPACE}, "facts": FACTS}
+
+
+def bred(count, rungs=1):
+    """Networks of the cell space, each bred from the two before, better ones later."""
+    for n in range(count):
+        genes = (n % 3, 0, 1, 0, 2, n % 2, n // 3 % 3, 1) * 2
+        candidate = Candidate(genes, rung=min(n * rungs // count, rungs - 1), parents=tuple(range(max(0, n - 2), n)))
+        yield Trial(n, candidate, "done", {"error": 0.5 - 0.01 * n, "macs": 100.0 + n, "params": 10.0 + n % 5})
+
+
+def test_the_cells_of_the_front_are_in_the_page_and_the_architecture_of_every_network(tmp_path):
+    study = report.write_report(journal(tmp_path, CELLS, [*bred(9)]))
+    page, text = Page(tmp_path), (tmp_path / "report.html").read_text()
+    space = CellSpace(**{key: value for key, value in SPACE.items() if key != "type"}, **FACTS)
+    drawn = re.findall(r'<template id="cells-(\d+)">(.*?)</template>', text, re.S)
+    assert {int(number) for number, _ in drawn} == {trial.number for trial in study.front}
+    assert len(drawn) == len(study.front) == 9
+    for number, svg in drawn:
+        cells = space.describe(page.data["trials"]["genotype"][int(number)])
+        assert svg == "".join(f"<div>{svg_of({name: cell})}</div>" for name, cell in cells.items())
+    for genotype in page.data["trials"]["genotype"]:
+        found = Architecture.from_json(page.data["architecture"] | {"genotype": genotype})
+        assert found.space == space and list(found.genotype) == genotype
+    assert page.data["trials"]["parents"] == [[], [0], *([n - 2, n - 1] for n in range(2, 9))]
+
+
+def test_of_a_long_front_the_knee_and_the_ends_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("frugalnas.report.page.MOST_DRAWN", 3)
+    study = report.write_report(journal(tmp_path, CELLS, [*bred(30)]))
+    drawn = {int(n) for n in re.findall(r'<template id="cells-(\d+)">', (tmp_path / "report.html").read_text())}
+    least = {min(study.front, key=lambda t: t.values[name]).number for name in OBJECTIVES}
+    assert drawn >= {study.knee.number, *least} and len(drawn) < len(study.front) == 30
+
+
+@pytest.mark.parametrize("change", [{"space": {"type": "tree"}}, {"space": None}, {"space": SPACE | {"blocks": 3}}])
+def test_a_space_that_this_version_does_not_have_leaves_the_numbers(tmp_path, change):
+    study = report.write_report(journal(tmp_path, CELLS | {"config": CELLS["config"] | change}, [*bred(4)]))
+    page = Page(tmp_path)
+    assert page.data["architecture"] is None and "template" not in {tag for tag, _ in page.tags}
+    assert page.data["front"] == [trial.number for trial in study.front]
+
+
+def test_a_genotype_of_another_space_beside_the_front_leaves_its_cells(tmp_path):
+    given = [Trial(0, Candidate((9,)), "done", {"error": 0.9, "macs": 1e9, "params": 1e9}), *[*bred(3)][1:]]
+    study = report.write_report(journal(tmp_path, CELLS, given))
+    page = Page(tmp_path)
+    assert page.data["architecture"] and [tag for tag, _ in page.tags].count("template") == len(study.front) == 2
+
+
+def test_only_the_highest_rung_is_compared(tmp_path):
+    given = [
+        *bred(8, rungs=2),
+        Trial(8, Candidate((0,) * 16, rung=1), "done", {"error": 0.1, "macs": 1.0, "params": 1.0}, "same as trial 7"),
+    ]
+    study = report.write_report(journal(tmp_path, CELLS, given))
+    assert [trial.number for trial in study.compared] == [4, 5, 6, 7] and {t.number for t in study.front} <= {
+        4,
+        5,
+        6,
+        7,
+    }
+    assert Page(tmp_path).data["trials"]["rung"] == [0] * 4 + [1] * 5
+    assert max(effort.growth(study).rated) == 8
+    grey = re.search(r'<path d="((?:M[\d. ]+h0)*)"', (tmp_path / "front.svg").read_text())[1]
+    assert grey.count("M") + len(study.front) == 4
+
+
+def test_the_hypervolume_grows_as_the_front_does(tmp_path):
+    values = [(0.5, 10.0), (0.9, 90.0), (0.1, 50.0), (0.5, 50.0), (0.3, 30.0)]
+    given = [Trial(n, Candidate((n,)), "done", {"error": a, "params": b}) for n, (a, b) in enumerate(values)]
+    given.insert(1, Trial(9, Candidate((9,)), "failed", {}, "no"))
+    given.insert(2, Trial(7, Candidate((7,)), "done", dict(given[0].values), "same as trial 0"))
+    given.insert(3, Trial(8, Candidate((8,)), "rejected", {"params": 3e5}, "no"))
+    header = {"config": CONFIG | {"objectives": ["error", "params"], "data": {"source": "x"}}}
+    grown = effort.growth(record.load(journal(tmp_path, header, given)))
+    assert grown.best == (0.1, 10.0) and grown.worst == (0.9, 90.0) and grown.rated == (1, 3, 4, 5, 6)
+    # by hand: areas of boxes up to the worst corner, on scaled axes
+    assert grown.shares == pytest.approx((0.5, 0.5, 0.75, 0.75, 0.75 + 0.0625))
+
+
+def test_the_curve_of_many_trials_has_few_points_and_its_right_end(tmp_path):
+    rng = np.random.default_rng(0)
+    given = [
+        Trial(n, Candidate((n,)), "done", dict(zip(OBJECTIVES, rng.random(3).tolist(), strict=True)))
+        for n in range(1000)
+    ]
+    study = record.load(journal(tmp_path, GOOD, given))
+    grown = effort.growth(study)
+    table = np.array([[t.values[name] for name in OBJECTIVES] for t in study.trials])
+    scaled = (table - table.min(0)) / np.ptp(table, axis=0)
+    assert len(grown.rated) == effort.MOST_POINTS and grown.rated[-1] == 1000
+    assert list(grown.shares) == sorted(grown.shares)
+    for place in (0, 17, -1):
+        expected = pareto.hypervolume(scaled[: grown.rated[place]], (1.0,) * 3)
+        assert grown.shares[place] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "images"),
+    [
+        ({"type": "train", "fidelity": {"epochs": 3, "samples": 0.5}}, 45 * 3 * 400),
+        ({"type": "random_weights", "fidelity": {"epochs": 3, "samples": 1.0}, "images": 100, "draws": 2}, 45 * 200),
+        ({"type": "random_weights", "fidelity": {"epochs": 3, "samples": 0.5}, "images": 0, "draws": 1}, 45 * 400),
+        ({"type": "other"}, None),
+        ({"type": "train"}, None),
+    ],
+)
+def test_what_a_search_cost_is_told(tmp_path, estimator, images):
+    header = {"config": GOOD["config"] | {"estimators": [estimator]}, "images": {"train": 800}}
+    given = [
+        *trials(),
+        Trial(60, Candidate((60, 1)), "done", {"error": 0.5, "macs": 1.0, "params": 1.0}, "same as trial 3"),
+    ]
+    study = record.load(journal(tmp_path, header, given))
+    rows = dict(effort.costs(study))
+    repeats = sum(bool(trial.reason) for trial in given if trial.status == "done")
+    done = sum(trial.status == "done" for trial in given)
+    assert rows["networks rated"] == str(done) and done > repeats > 1
+    assert rows["of these answered from the record, being rated before"] == str(repeats)
+    report.write_report(tmp_path)
+    assert f"<dt>networks rated</dt><dd>{done}</dd>" in (tmp_path / "report.html").read_text()
+    assert rows["rejected before training"] == "6" and rows["failed"] == "6"
+    assert rows["time of the workers"] == "30.5 s"
+    shown = rows.get("training images shown to networks, anew in each epoch")
+    assert shown == (None if images is None else f"{images * (done - repeats) // 45:,}")
+
+
+METRICS = {
+    "format": "frugalnas/metrics",
+    "version": 1,
+    "params": 1234,
+    "macs": 5,
+    "seconds": 61.0,
+    "images": 800,
+    "epochs": [{"epoch": 1}, {"epoch": 2}],
+    "test": {"error": 0.125, "loss": 1.0},
+    "validation": None,
+    "source": {"trial": 3},
+}
+
+
+def test_trained_networks_are_listed_with_relative_links(tmp_path):
+    folder = journal(tmp_path, GOOD)
+    evil = "a b\"><script>alert('1')"
+    for name in ("trial-3", evil, "no page"):
+        (folder / "trained" / name).mkdir(parents=True)
+        (folder / "trained" / name / "metrics.json").write_text(json.dumps(METRICS))
+        if name != "no page":
+            (folder / "trained" / name / "model.html").touch()
+    report.write_report(folder)
+    page = Page(folder)
+    assert page.row("3")[:6] == ["12.50 %", "", "1,234", "2", "800", "61.0 s"]
+    assert [row[-1] for row in page.rows if row[0] == "3"] == [f"trained/{evil}", "trained/no page", "trained/trial-3"]
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and "trained" in attributes["href"]]
+    assert links == [f"trained/{urllib.parse.quote(evil)}/model.html", "trained/trial-3/model.html"]
+
+
+def test_the_training_of_a_fit_is_listed_from_wherever_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "metrics.json").write_text(json.dumps(METRICS))
+    folder = journal(tmp_path / "search", GOOD)
+    assert record.trainings(folder) == []
+    (tmp_path / "fit.json").touch()
+    monkeypatch.chdir(folder)
+    for name in (folder, Path()):
+        assert [found.folder for found in record.trainings(name)] == ["../model"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({key: None} for key in METRICS if key not in ("validation", "test", "macs")),
+        {"version": 2},
+        {"source": {"trial": EVIL}},
+        {"source": {"trial": -1}},
+        {"params": 1.5},
+        {"images": 10**20},
+        {"test": {"error": "a"}},
+        {"test": {"error": 2.0}},
+        {"test": EVIL},
+        {"seconds": 10**400},
+        {"seconds": math.inf},
+        {"epochs": 3},
+    ],
+)
+def test_metrics_of_something_else_are_passed_over(tmp_path, change):
+    folder = tmp_path / "trained" / "x"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps(METRICS))
+    assert len(record.trainings(tmp_path)) == 1
+    (folder / "metrics.json").write_text(json.dumps(METRICS | change))
+    assert record.trainings(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", "[" * 100_000, '{"format": "frugalnas/metrics"}'])
+def test_files_that_are_no_metrics_are_passed_over(tmp_path, text):
+    for name in ("file", "folder", "pipe"):
+        (tmp_path / "trained" / name).mkdir(parents=True)
+    (tmp_path / "trained" / "file" / "metrics.json").write_text(text)
+    (tmp_path / "trained" / "folder" / "metrics.json").mkdir()
+    os.mkfifo(tmp_path / "trained" / "pipe" / "metrics.json")
+    assert record.trainings(tmp_path) == []
+
+
+def test_the_picture_has_a_panel_for_each_other_objective(tmp_path):
+    study = report.write_report(journal(tmp_path, GOOD))
+    svg = xml.etree.ElementTree.fromstring((tmp_path / "front.svg").read_text())
+    words = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert words.count("validation error") == 2 and words.count(f"knee: trial {study.knee.number}") == 2
+    assert words.count("parameters") == words.count("multiply-accumulates for one image") == 1
+    stairs = [path.get("d") for path in svg.iter("{http://www.w3.org/2000/svg}path") if path.get("fill") == "none"]
+    fronts = [{pareto.point(t, (n, "error")) for t in pareto.front(study.trials, (n, "error"))} for n in OBJECTIVES[1:]]
+    assert [path.count("V") + 1 for path in stairs] == [len(front) for front in fronts] and len(fronts[0]) > 1
+    corners = [(float(a), -float(b)) for a, b in re.findall(r"[MH]([\d.]+)[ V]([\d.]+)", stairs[0])]
+    assert corners == sorted(corners, key=lambda corner: (corner[0], -corner[1])) and len(corners) == len(fronts[0])
+
+
+def test_a_single_objective_is_drawn_against_the_trials(tmp_path):
+    header = {"config": CONFIG | {"objectives": ["error"], "data": {"source": "x"}}}
+    report.write_report(journal(tmp_path, header, [*bred(5)]))
+    assert ">trial<" in (tmp_path / "front.svg").read_text()
+    assert "error as the only objective" in Page(tmp_path).words
+
+
+def test_a_report_is_written_while_the_search_goes_on(tmp_path):
+    writing = store.Journal.create(tmp_path, {"version": "0.1.0", "data": ""} | CELLS)
+    fronts = []
+    for trial in bred(6):
+        writing.append(store.ask_event(trial.number, trial.candidate))
+        report.write_report(tmp_path)
+        writing.append(store.tell_event(trial))
+        fronts.append(len(report.write_report(tmp_path).front))
+    writing.close()
+    assert fronts == [1, 2, 3, 4, 5, 6]
+
+
 def test_picked_networks_keep_the_mark_of_the_whole_front_s_knee(tmp_path):
     study = record.load(journal(tmp_path, GOOD))
     everything, picked = report.text_of(study), report.text_of(study, 3)
@@ -258,6 +597,10 @@ def test_the_knee_of_a_part_is_that_of_the_front():
         ("peak_bytes", 512.0, "512 B"),
         ("loss", 1.16389, "1.164"),
         ("macs", 2.5e13, "25,000 G"),
+        ("energy_uj", 9999.6, "10,000 µJ"),
+        ("score", -231_311.0, "-231.3 k"),
+        ("macs", 1e300, "1.000e+300"),
+        ("error", 1e300, "1.000e+300"),
     ],
 )
 def test_amounts_have_units(name, value, shown):

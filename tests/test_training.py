@@ -2,6 +2,8 @@
 
 import ast
 import math
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from torch import nn
 from frugalnas.core import Candidate, Fidelity, InputError
 from frugalnas.estimators.train import Train
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.tasks import augment as augmentation
 from frugalnas.tasks import classification, loop
+from frugalnas.tasks.augment import Normalise, augment, crop_flip, cutout, measure, mix
 from frugalnas.tasks.classification import Classification, device_of, resize, stratified
-from frugalnas.tasks.data import DataSource
-from frugalnas.tasks.loop import Recipe, augment, crop_flip, cutout, fit, measure
+from frugalnas.tasks.data import DataSource, load_train
+from frugalnas.tasks.loop import Epoch, epochs, fit, learner, predict, rate
+from frugalnas.tasks.recipe import RECIPES, Budget, Recipe
 
 PLAIN = Recipe(batch=8, crop_padding=0, flip=False, clip=0.0, weight_decay=0.0)
 
@@ -92,7 +97,7 @@ def test_each_crop_is_the_window_of_the_zero_padded_image() -> None:
 
 def test_about_half_of_the_images_are_flipped_and_crops_reach_every_offset() -> None:
     image = pixels(1, 1).expand(2000, 1, 8, 8)
-    identity = loop.Normalise(torch.zeros(1), torch.full((1,), 1 / 255))
+    identity = Normalise(torch.zeros(1), torch.full((1,), 1 / 255))
     generator = torch.Generator().manual_seed(0)
     flipped = augment(image, identity, replace(PLAIN, flip=True), generator)
     mirrored = (flipped == image.flip(3).float()).flatten(1).all(1)
@@ -118,6 +123,13 @@ def test_cutout_clears_a_clipped_square(size: int) -> None:
 def test_pixels_of_the_recipe_shrink_with_the_resolution() -> None:
     recipe = Recipe(cutout=16, crop_padding=4, lr=0.3).scaled(0.5)
     assert (recipe.cutout, recipe.crop_padding, recipe.lr) == (8, 2, 0.3)
+    assert Recipe(cutout=6).at(14, 28).cutout == 3 and Recipe(cutout=16, resolution=32).at(8, 28).cutout == 4
+
+
+@pytest.mark.parametrize("wrong", [{}, {"epochs": 3, "minutes": 1.0}, {"epochs": -1}, {"minutes": 0.0}])
+def test_a_budget_is_epochs_or_minutes(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="epochs|minutes"):
+        Budget(**wrong)  # type: ignore[arg-type]
 
 
 def test_normalised_training_images_have_mean_0_and_deviation_1() -> None:
@@ -127,16 +139,101 @@ def test_normalised_training_images_have_mean_0_and_deviation_1() -> None:
     assert torch.allclose(normalised.std((0, 2, 3))[:2], torch.ones(2), atol=1e-3)  # the third channel is constant
 
 
+def test_mixup_averages_each_image_with_another() -> None:
+    rng = np.random.default_rng(0)
+    images = torch.rand(16, 3, 8, 8)
+    shares = []
+    for _ in range(200):
+        mixed = mix(images, Recipe(mixup=0.5), rng)
+        assert mixed is not None
+        result, order, share = mixed
+        assert sorted(order.tolist()) == list(range(16))
+        assert torch.allclose(result, share * images + (1 - share) * images[order], atol=1e-6)
+        shares.append(share)
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.08)
+    assert np.var(shares) == pytest.approx(1 / 8, rel=0.25)  # of Beta(a, a): 1 / (4 (2 a + 1))
+
+
+def test_cutmix_puts_a_rectangle_of_another_image_in_and_counts_its_area() -> None:
+    rng, images = np.random.default_rng(0), torch.rand(4, 2, 8, 12)
+    shares = []
+    for _ in range(300):
+        mixed = mix(images, Recipe(cutmix=1.0), rng)
+        assert mixed is not None
+        result, order, share = mixed
+        other = (result != images).any(1)  # (N, H, W)
+        moved = other[(order != torch.arange(4)).nonzero()[:, 0]]
+        if len(moved):
+            assert (moved == moved[0]).all()
+            assert moved[0].float().mean().item() == pytest.approx(1 - share, abs=1e-6)
+            rows, columns = moved[0].any(1), moved[0].any(0)
+            assert torch.equal(moved[0], rows[:, None] & columns)  # a rectangle
+        assert torch.equal(result, torch.where(other[:, None], images[order], images))
+        shares.append(share)
+    assert min(shares) < 0.3 and max(shares) > 0.95
+    assert mix(images, Recipe(cutmix=1.0), np.random.default_rng(1))[0].is_contiguous(  # type: ignore[index]
+        memory_format=torch.channels_last
+    )
+
+
+def test_so_many_batches_are_mixed_and_half_of_them_in_each_way() -> None:
+    rng, images = np.random.default_rng(0), torch.rand(8, 1, 8, 8)
+    kinds = []
+    for _ in range(600):
+        mixed = mix(images, Recipe(mixup=1.0, cutmix=1.0, mix_probability=0.4), rng)
+        kinds.append(None if mixed is None else bool(torch.isin(mixed[0], images).all()))
+    assert kinds.count(None) / 600 == pytest.approx(0.6, abs=0.06)
+    assert kinds.count(True) == pytest.approx(kinds.count(False), rel=0.35)
+    assert mix(images, Recipe(), rng) is None and mix(images, Recipe(mixup=1.0, mix_probability=0.0), rng) is None
+
+
+def test_the_loss_of_a_mixed_batch_has_both_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = torch.tensor([3, 2, 0, 1])
+    monkeypatch.setattr(loop, "mix", lambda batch, recipe, rng: (batch * 2, order, 0.3))
+    model, images, labels = network(), pixels(4), torch.tensor([0, 1, 2, 0])
+    logits = model(2 * measure(images)(images))
+    expected = 0.3 * nn.functional.cross_entropy(logits, labels)
+    expected += 0.7 * nn.functional.cross_entropy(logits, labels[order])
+    monkeypatch.setattr(torch, "randperm", lambda n, generator: torch.arange(n))
+    (epoch,) = fit(model, images, labels, PLAIN, Budget(1), 0)
+    assert epoch.loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["cifar10", "imagenet", "svhn"])
+def test_auto_augment_changes_images_of_one_and_three_channels(name: str, channels: int) -> None:
+    pytest.importorskip("torchvision", reason="the policies are torchvision's")
+    images, identity = pixels(40, channels), Normalise(torch.zeros(channels), torch.full((channels,), 1 / 255))
+    results = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        recipe = replace(PLAIN, auto_augment=name)
+        results.append(augment(images, identity, recipe, torch.Generator().manual_seed(0)))
+    assert torch.equal(*results) and results[0].shape == images.shape
+    changed = (results[0] != images.float()).flatten(1).any(1)
+    assert 0.3 < changed.double().mean() < 1
+    assert len({tuple(one.flatten().tolist()) for one in results[0]}) > 30  # each image its own
+
+
+def test_auto_augment_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="2 channels, expected 1 or 3"):
+        augmentation.policy("cifar10", 2)
+    augmentation.policy.cache_clear()
+    monkeypatch.setitem(sys.modules, "torchvision.transforms", None)
+    with pytest.raises(InputError, match=r"recipe.auto_augment needs torchvision .*frugalnas\[vision\]"):
+        augmentation.policy("cifar10", 3)
+
+
 # --- the loop
 
 
 def test_every_image_is_seen_once_an_epoch_in_an_order_of_the_seed() -> None:
     images = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 1, 8, 8).contiguous()
-    identity = loop.Normalise(torch.zeros(1), torch.full((1,), 1 / 255))
+    identity = Normalise(torch.zeros(1), torch.full((1,), 1 / 255))
     orders = []
     for seed in (0, 0, 1):
         model = Recording()
-        fit(model, images, torch.zeros(20, dtype=torch.long), PLAIN, 2, seed, identity)
+        fit(model, images, torch.zeros(20, dtype=torch.long), PLAIN, Budget(2), seed, identity)
         orders.append([int(value) for batch in model.batches for value in batch[:, 0, 0, 0]])
         assert [len(batch) for batch in model.batches] == [8, 8, 4] * 2
         assert sorted(orders[-1][:20]) == sorted(orders[-1][20:]) == list(range(20))
@@ -147,40 +244,40 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_the_seed() -> None:
 @pytest.mark.parametrize(("n", "sizes"), [(17, [8, 8]), (16, [8, 8]), (18, [8, 8, 2]), (5, [5]), (2, [2])])
 def test_batches_of_odd_data_sets(n: int, sizes: list[int]) -> None:
     model = Recording()
-    losses = fit(model, pixels(n), torch.zeros(n, dtype=torch.long), PLAIN, 1, 0)
+    done = fit(model, pixels(n), torch.zeros(n, dtype=torch.long), PLAIN, Budget(1), 0)
     assert [len(batch) for batch in model.batches] == sizes
-    assert losses == pytest.approx([math.log(3)])
+    assert [epoch.loss for epoch in done] == pytest.approx([math.log(3)]) and done[0].images == sum(sizes)
 
 
 def test_one_image_is_refused() -> None:
     with pytest.raises(InputError, match="1 image"):
-        fit(network(), pixels(1), torch.zeros(1, dtype=torch.long), PLAIN, 1, 0)
+        fit(network(), pixels(1), torch.zeros(1, dtype=torch.long), PLAIN, Budget(1), 0)
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training_at_once() -> None:
     model = Recording("nan")
     with pytest.raises(FloatingPointError, match=r"loss became nan \(epoch 1, step 3\)"):
-        fit(model, pixels(60), torch.zeros(60, dtype=torch.long), PLAIN, 1, 0)
+        fit(model, pixels(60), torch.zeros(60, dtype=torch.long), PLAIN, Budget(1), 0)
     assert len(model.batches) == 3
 
 
 def test_divergence_is_an_error() -> None:
     labels = torch.arange(60) % 3
     with pytest.raises(FloatingPointError, match="loss became"):
-        fit(network(), pixels(60), labels, replace(PLAIN, lr=1e38), 3, 0)
+        fit(network(), pixels(60), labels, replace(PLAIN, lr=1e38), Budget(3), 0)
 
 
 def test_drop_path_rises_linearly_from_0() -> None:
     model = Recording()
-    fit(model, pixels(8), torch.zeros(8, dtype=torch.long), replace(PLAIN, drop_path=0.2), 4, 0)
+    fit(model, pixels(8), torch.zeros(8, dtype=torch.long), replace(PLAIN, drop_path=0.2), Budget(4), 0)
     assert model.drops == pytest.approx([0, 0.05, 0.1, 0.15])
 
 
 def test_steps_are_those_of_sgd_with_a_cosine_per_batch() -> None:
     images, labels = pixels(16), torch.arange(16) % 3
     recipe = replace(PLAIN, batch=16, clip=0.1, weight_decay=0.01, nesterov=True, label_smoothing=0.1)
-    model, twin, seen = network(), network(), []
-    losses = fit(model, images, labels, recipe, 4, 0, on_epoch=lambda epoch, loss: seen.append((epoch, loss)))
+    model, twin = network(), network()
+    done = fit(model, images, labels, recipe, Budget(4), 0)
     optimiser = torch.optim.SGD(twin.parameters(), 0.05, 0.9, weight_decay=0.01, nesterov=True)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 4)
     inputs, expected = measure(images)(images), []
@@ -192,29 +289,113 @@ def test_steps_are_those_of_sgd_with_a_cosine_per_batch() -> None:
         optimiser.step()
         cosine.step()
         expected.append(loss.item())
-    assert losses == pytest.approx(expected, rel=1e-4)
-    assert seen == list(enumerate(losses))
+    assert [epoch.loss for epoch in done] == pytest.approx(expected, rel=1e-4)
+    assert [epoch.epoch for epoch in done] == [1, 2, 3, 4]
     assert torch.allclose(model[1].weight, twin[1].weight, atol=1e-5)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_0() -> None:
+    recipe = Recipe(lr=0.4, warmup=0.2)
+    assert [rate(recipe, share) for share in (0.0, 0.1, 0.2, 0.6, 1.0)] == pytest.approx([0, 0.2, 0.4, 0.2, 0])
+    assert [rate(Recipe(lr=0.4), share) for share in (0.0, 0.5, 1.0)] == pytest.approx([0.4, 0.2, 0])
+
+
+def test_the_average_is_over_weights_and_statistics_with_a_rising_decay() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3 * 64, 3))
+    states: list[dict[str, torch.Tensor]] = []
+    model.register_forward_pre_hook(
+        lambda *_: states.append({name: value.clone() for name, value in model.state_dict().items()})
+    )
+    parts = learner(model, replace(PLAIN, ema=0.7))
+    assert parts.average is not None
+    list(epochs(parts, pixels(24), torch.arange(24) % 3, replace(PLAIN, ema=0.7), Budget(3), 0, measure(pixels(24))))
+    states = [*states[1:], model.state_dict()]  # after each of the nine steps
+    for name in ("0.weight", "0.running_mean", "0.running_var", "2.weight"):
+        expected = states[0][name]
+        for step, state in enumerate(states[1:], 1):
+            decay = min(0.7, (1 + step) / (10 + step))
+            expected = decay * expected + (1 - decay) * state[name]
+        assert torch.allclose(parts.result.state_dict()[name], expected, atol=1e-6), name
+        assert not torch.allclose(expected, states[-1][name], atol=1e-6)
+
+
+def test_fit_leaves_the_average_in_the_model() -> None:
+    recipe = replace(PLAIN, ema=0.9, lr=0.5)
+    averaged, last = network(), network()
+    for model, its in ((averaged, recipe), (last, replace(recipe, ema=0.0))):
+        fit(model, pixels(24), torch.arange(24) % 3, its, Budget(3), 0)
+    parts = learner(network(), recipe)
+    list(epochs(parts, pixels(24), torch.arange(24) % 3, recipe, Budget(3), 0, measure(pixels(24))))
+    assert torch.equal(averaged[1].weight, parts.result[1].weight)  # type: ignore[index]
+    assert torch.equal(last[1].weight, parts.network[1].weight) and not torch.equal(last[1].weight, averaged[1].weight)
+
+
+@pytest.mark.parametrize("clip", [0.0, 5.0])
+@pytest.mark.parametrize(("precision", "near"), [("bfloat16", 0.05), ("float16", 0.01)])
+def test_lower_precision_trains_to_about_the_same_loss(precision: str, near: float, clip: float) -> None:
+    labels, losses = torch.arange(24) % 3, {}
+    for kind in ("auto", "float32", precision):
+        torch.manual_seed(0)
+        model = space(resolution=8, in_channels=3).build((0, 0, 1, 0, 0, 0, 1, 0))
+        recipe = replace(PLAIN, precision=kind, clip=clip)
+        losses[kind] = [epoch.loss for epoch in fit(model, pixels(24), labels, recipe, Budget(2), 0)]
+        assert all(weight.dtype == torch.float32 for weight in model.parameters())
+    assert losses["auto"] == losses["float32"] != losses[precision]
+    assert losses[precision] == pytest.approx(losses["float32"], rel=near)
+
+
+def test_any_network_that_gives_logits_can_be_trained_in_minutes() -> None:
+    images = load_train(DataSource())
+    few = torch.from_numpy(images.pixels[:600]), torch.from_numpy(images.labels[:600])
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, 2), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10)),
+    )
+    recipe = RECIPES["short"].recipe.at(28, 28)
+    normalise = measure(few[0])
+    start = time.monotonic()
+    done = fit(plain, *few, recipe, Budget(minutes=2 / 60), 0, normalise)
+    assert time.monotonic() - start < 3 and isinstance(done[-1], Epoch) and done[-1].lr < 0.05 * recipe.lr
+    assert (predict(plain, few[0], normalise, 256).argmax(1) != few[1]).float().mean() < 0.5
+
+
+def test_an_epoch_is_the_same_whenever_it_is_reached() -> None:
+    recipe = replace(PLAIN, flip=True, crop_padding=2, mixup=0.2)
+    both, first, second = Recording(), Recording(), Recording()
+    images, labels = pixels(20), torch.zeros(20, dtype=torch.long)
+    fit(both, images, labels, recipe, Budget(2), 5)
+    for model, done in ((first, 0), (second, 1)):
+        running = epochs(learner(model, recipe), images, labels, recipe, Budget(2), 5, measure(images), done=done)
+        assert next(running).epoch == done + 1
+    assert all(map(torch.equal, both.batches, [*first.batches, *second.batches]))
+    assert not torch.equal(first.batches[0], second.batches[0])
 
 
 def test_the_auxiliary_loss_is_added_with_its_weight() -> None:
     images, labels = pixels(8), torch.arange(8) % 3
-    both = fit(Recording("auxiliary"), images, labels, replace(PLAIN, auxiliary=0.4, lr=1e-9), 1, 0)
-    main = fit(Recording("auxiliary"), images, labels, replace(PLAIN, lr=1e-9), 1, 0)
-    assert both[0] == pytest.approx(1.4 * main[0], rel=1e-5)  # the logits are equal for all classes
+    both = fit(Recording("auxiliary"), images, labels, replace(PLAIN, auxiliary=0.4, lr=1e-9), Budget(1), 0)
+    main = fit(Recording("auxiliary"), images, labels, replace(PLAIN, lr=1e-9), Budget(1), 0)
+    assert both[0].loss == pytest.approx(1.4 * main[0].loss, rel=1e-5)  # the logits are equal for all classes
     with pytest.raises(InputError, match="no auxiliary head"):
-        fit(Recording(), images, labels, replace(PLAIN, auxiliary=0.4), 1, 0)
+        fit(Recording(), images, labels, replace(PLAIN, auxiliary=0.4), Budget(1), 0)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         *({"batch": 1}, {"lr": 0.0}, {"lr": math.nan}, {"clip": -1.0}, {"cutout": -2}, {"drop_path": 1.0}),
+        *({"warmup": 1.0}, {"ema": 1.0}, {"mixup": -0.1}, {"cutmix": math.nan}, {"resolution": -1}),
+        *({"mix_probability": 1.1}, {"auto_augment": "cifar"}, {"precision": "half"}),
         *({"momentum": -0.1}, {"momentum": 0.0, "nesterov": True}, {"label_smoothing": 1.0}, {"auxiliary": math.inf}),
     ],
 )
 def test_recipes_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=f"recipe.{next(iter(wrong)) if len(wrong) == 1 else 'nesterov'} = .*expected"):
+    with pytest.raises(
+        InputError,
+        match=f"recipe.{next(iter(wrong)) if len(wrong) == 1 else 'nesterov'} = .*(expected|did you mean|known)",
+    ):
         Recipe(**wrong)
 
 
@@ -277,8 +458,8 @@ def test_fitting_scales_the_recipe_and_uses_the_fidelity(source: DataSource, mon
     monkeypatch.setattr(classification, "fit", lambda *given: calls.append(given) or [])
     task = Classification(source, Recipe(cutout=6, crop_padding=4))
     task.fit(network(), Fidelity(epochs=5, samples=0.5, resolution=6), seed=9)
-    _, images, labels, recipe, epochs, seed, normalise = calls[0]
-    assert images.shape == (60, 3, 6, 6) and len(labels) == 60 and (epochs, seed) == (5, 9)
+    _, images, labels, recipe, budget, seed, normalise = calls[0]
+    assert images.shape == (60, 3, 6, 6) and len(labels) == 60 and (budget, seed) == (Budget(5), 9)
     assert (recipe.cutout, recipe.crop_padding) == (3, 2)
     assert torch.equal(normalise.mean, measure(task.images("train", Fidelity())[0]).mean)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from frugalnas.classifier import FrugalClassifier as FrugalClassifier
     from frugalnas.core import Candidate as Candidate
     from frugalnas.core import Fidelity as Fidelity
     from frugalnas.core import InputError as InputError
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from frugalnas.launch import Result as Result
     from frugalnas.launch import resume as resume
     from frugalnas.launch import search as search
+    from frugalnas.model import Model as Model
     from frugalnas.spaces.architecture import Architecture as Architecture
     from frugalnas.study import Study as Study
-    from frugalnas.zoo import build as build
     from frugalnas.zoo import count as count
+    from frugalnas.zoo import create_model as create_model
 
 _MODULE_OF = {
+    "FrugalClassifier": "frugalnas.classifier",
     "Candidate": "frugalnas.core",
     "Fidelity": "frugalnas.core",
     "InputError": "frugalnas.core",
@@ -35,10 +38,11 @@ _MODULE_OF = {
     "Result": "frugalnas.launch",
     "resume": "frugalnas.launch",
     "search": "frugalnas.launch",
+    "Model": "frugalnas.model",
     "Architecture": "frugalnas.spaces.architecture",
     "Study": "frugalnas.study",
-    "build": "frugalnas.zoo",
     "count": "frugalnas.zoo",
+    "create_model": "frugalnas.zoo",
 }
 
 

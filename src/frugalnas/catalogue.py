@@ -10,10 +10,12 @@ from frugalnas import zoo
 from frugalnas.layers.plan import OPERATIONS
 from frugalnas.methods import METHODS
 from frugalnas.objectives.count import COSTS
+from frugalnas.objectives.latency import LATENCY
 from frugalnas.spaces import SPACES
 from frugalnas.spaces.cell import OPERATION_LISTS
 from frugalnas.strategies import STRATEGIES
 from frugalnas.tasks.named import NAMES
+from frugalnas.tasks.recipe import RECIPES
 
 
 def _first_line(thing: Any) -> str:
@@ -38,9 +40,11 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "objectives": lambda: (
         {"error": "Share of validation images that are classified wrongly."}
         | {name: _first_line(cost) for name, cost in COSTS.items()}
+        | {LATENCY: "Milliseconds of one inference of one image, by a table of this or another device, or measured."}
     ),
     "strategies": lambda: {name: _first_line(sys.modules[kind.__module__]) for name, kind in STRATEGIES.items()},
     "estimators": _estimators,
     "spaces": lambda: {name: _first_line(kind) for name, kind in SPACES.items()},
+    "recipes": lambda: {name: f"{named.summary}; {named.epochs} epochs" for name, named in RECIPES.items()},
     "data": lambda: dict.fromkeys(NAMES, ""),
 }

@@ -1,8 +1,8 @@
 """Configuration: a tree of plain values whose schema is the constructors that it names.
 
-A tree has a section for each part (`data`, `task`, `space`, `strategy`, `estimators`, `executor`), whose keys are the
-arguments of the constructor that its `type` names, and a few keys of its own. It starts as a method's preset; a TOML
-file, `--set` and the other options each lay their keys over it. Parsed, never executed.
+A tree has a section for each part (`data`, `task`, `space`, `strategy`, `estimators`, `executor`, `latency`), whose
+keys are the arguments of the constructor that its `type` names, and a few keys of its own. It starts as a method's
+preset; a TOML file, `--set` and the other options each lay their keys over it. Parsed, never executed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from frugalnas.core import InputError, nearest
 from frugalnas.distribute import ProcessPool
+from frugalnas.latency.settings import Latency
 from frugalnas.methods import METHODS
 from frugalnas.schema import Tree, as_table, construct, filled
 from frugalnas.spaces import SPACES
@@ -89,7 +90,7 @@ def resolve(
     preset = preset or _text(written, "preset") or next(iter(presets))
     if preset not in presets:
         raise InputError(f"method {method!r} has no preset {preset!r}: {nearest(preset, [*presets])}")
-    tree: Tree = {"data": {}, "executor": {}, "limits": {}, **presets[preset]}
+    tree: Tree = {"data": {}, "executor": {}, "latency": {}, "limits": {}, **presets[preset]}
     return changed(tree, *written, {"method": method, "preset": preset})
 
 
@@ -109,7 +110,7 @@ def changed(tree: Tree, *layers: Mapping[str, Any]) -> Tree:
 def complete(tree: Tree) -> Tree:
     """`tree` checked against the constructors it names, with their defaults filled in, as plain JSON values."""
     own = {field.name for field in dataclasses.fields(Settings)}
-    sections = {"data": DataSource, "executor": ProcessPool}
+    sections = {"data": DataSource, "executor": ProcessPool, "latency": Latency}
     known = [*own, *sections, *_PARTS]
     for key in tree:
         if key not in known:

@@ -38,7 +38,10 @@ def text_of(cells: Mapping[str, Cell]) -> str:
 
 
 def svg_of(cells: Mapping[str, Cell]) -> str:
-    """An SVG document: per cell the inputs on the left, blocks by depth, the output on the right."""
+    """An SVG document: per cell the inputs on the left, blocks by depth, the output on the right.
+
+    Its groups have classes (paper, edges, to-output, cards, words, quiet), so that a page can give it other colours.
+    """
     parts, top, width = [], 0, 0
     for name, cell in cells.items():
         body, right, bottom = _cell(cell)
@@ -49,8 +52,8 @@ def svg_of(cells: Mapping[str, Cell]) -> str:
         top, width = top + bottom + 50, max(width, right + 32)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" width="{width}" height="{top}" '
-        f'font-family="system-ui, sans-serif" font-size="12" fill="#1c2733">'
-        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
+        f'font-family="system-ui, sans-serif" font-size="12" class="words" fill="#1c2733">'
+        f'<rect width="100%" height="100%" class="paper" fill="#fff"/>{"".join(parts)}</svg>\n'
     )
 
 
@@ -63,13 +66,33 @@ def _cell(cell: Cell) -> tuple[str, int, int]:
     lines = {0: ["cell k-2"], 1: ["cell k-1"], output: ["output"]}
     lines |= {number: [operation for operation, _ in block] for number, block in enumerate(cell.blocks, start=2)}
     place = {state: (columns[state] * _ACROSS, rows[state] * _DOWN) for state in columns}
-    curves = [
-        _curve(place[source], place[state], 0 if state == output else line, _OUT if state == output else _EDGE)
+    edges = "".join(
+        _curve(place[source], place[state], line)
         for state, sources in read.items()
+        if state != output
         for line, source in enumerate(sources)
-    ]
-    cards = [_card(*place[state], state, lines[state], 2 <= state < output) for state in place]
-    return "".join(curves + cards), columns[output] * _ACROSS + _CARD, (1 + max(rows.values())) * _DOWN
+    )
+    ends = "".join(_curve(place[source], place[output], 0) for source in read[output])
+    boxes = "".join(
+        f'<rect x="{x}" y="{y}" width="{_CARD}" height="{_LINE * len(lines[state]) + 8}" rx="6"/>'
+        for state, (x, y) in place.items()
+    )
+    words = "".join(
+        f'<text x="{x + 10}" y="{y + 17 + _LINE * line}"{_colour(word)}>{escape(word)}</text>'
+        for state, (x, y) in place.items()
+        for line, word in enumerate(lines[state])
+    )
+    numbers = "".join(
+        f'<text x="{place[state][0] + _CARD - 8}" y="{place[state][1] + 17}">{state}</text>'
+        for state in range(2, output)
+    )
+    drawn = (
+        f'<g fill="none" stroke-width="1.4"><path d="{ends}" class="to-output" stroke="{_OUT}"/>'
+        f'<path d="{edges}" class="edges" stroke="{_EDGE}"/></g>'
+        f'<g class="cards" fill="#f3f5f8" stroke="{_OUT}">{boxes}</g>{words}'
+        f'<g class="quiet" fill="{_EDGE}" text-anchor="end">{numbers}</g>'
+    )
+    return drawn, columns[output] * _ACROSS + _CARD, (1 + max(rows.values())) * _DOWN
 
 
 def _places(read: Mapping[int, list[int]]) -> tuple[dict[int, int], dict[int, int]]:
@@ -93,23 +116,14 @@ def _places(read: Mapping[int, list[int]]) -> tuple[dict[int, int], dict[int, in
     return columns, rows
 
 
-def _card(x: int, y: int, state: int, lines: list[str], is_block: bool) -> str:
-    height = _LINE * len(lines) + 8
-    words = "".join(
-        f'<text x="{x + 10}" y="{y + 17 + _LINE * i}" fill="{_INK.get(line[:3], "#1c2733")}">{escape(line)}</text>'
-        for i, line in enumerate(lines)
-    )
-    number = (
-        f'<text x="{x + _CARD - 8}" y="{y + 17}" text-anchor="end" fill="#5a6878">{state}</text>' if is_block else ""
-    )
-    box = f'<rect x="{x}" y="{y}" width="{_CARD}" height="{height}" rx="6" fill="#f3f5f8" stroke="#a9b4c2"/>'
-    return box + words + number
+def _colour(word: str) -> str:
+    kind = word[:3]
+    return f' class="op-{kind}" fill="{_INK[kind]}"' if kind in _INK else ""
 
 
-def _curve(start: tuple[int, int], end: tuple[int, int], line: int, colour: str) -> str:
+def _curve(start: tuple[int, int], end: tuple[int, int], line: int) -> str:
     """From the right side of a card, along its row, to a line of another card."""
     x1, y1 = start[0] + _CARD, start[1] + _LINE // 2 + 4
     x2, y2 = end[0], end[1] + _LINE // 2 + 4 + _LINE * line
     bend, middle = x2 - (_ACROSS - _CARD), x2 - (_ACROSS - _CARD) // 2
-    path = f"M{x1} {y1}H{bend}C{middle} {y1} {middle} {y2} {x2} {y2}"
-    return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.4"/>'
+    return f"M{x1} {y1}H{bend}C{middle} {y1} {middle} {y2} {x2} {y2}"

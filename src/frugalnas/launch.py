@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 from frugalnas import __version__, config, zoo
+from frugalnas.choose import choose
 from frugalnas.core import Fidelity, InputError, Objective, Problem, Strategy, Trial, nearest
 from frugalnas.distribute import ProcessPool
+from frugalnas.latency import cost as latency
+from frugalnas.latency.settings import Latency
+from frugalnas.latency.table import Table
 from frugalnas.objectives.count import COSTS
+from frugalnas.objectives.latency import LATENCY
 from frugalnas.pareto import evenly_spread, knee
-from frugalnas.record import load
+from frugalnas.record import Record, load
 from frugalnas.report import front_table, write_report
 from frugalnas.schema import Tree, construct
 from frugalnas.spaces.architecture import Architecture
+from frugalnas.spaces.cell import CellSpace
 from frugalnas.store import Journal
 from frugalnas.study import Study
 from frugalnas.survey import refuse_impossible
-from frugalnas.tasks.data import DataSource
-from frugalnas.tasks.named import NAMES
+from frugalnas.tasks.data import DataSource, absolute, refuse_among_images
 
 Progress = Callable[[Study], None]
 _log = logging.getLogger(__name__)  # which, unless told otherwise, prints warnings on stderr
@@ -62,16 +69,31 @@ class Result:
         return front_table(self.front, self.study.problem.minimised)
 
 
-def problem_of(tree: Tree) -> Problem:
+def space_of(tree: Tree) -> CellSpace:
+    """The space of a completed configuration. Reads the training images, for their facts."""
+    return config.make("space", tree["space"], _task_of(tree).facts())  # type: ignore[no-any-return]
+
+
+def table_of(tree: Tree, progress: latency.Progress | None = None) -> Table | None:
+    """The latency table that a search needs; None where it asks for no latency, or measures it.
+
+    Where the configuration names no file, it is made here, once in a process: see `latency.cost.table_for`.
+    """
+    if LATENCY not in (*tree["objectives"], *tree["limits"]):
+        return None
+    return latency.table_for(construct(Latency, tree["latency"]), space_of(tree), progress)
+
+
+def problem_of(tree: Tree, table: Table | None = None) -> Problem:
     """The problem that a completed configuration describes. Reads the training images, for their facts.
 
-    Raises InputError for what no network could be built or rated with. What a user should know of the images, such as
-    files that were skipped, is logged as a warning.
+    `table`: that of the latency, by default `table_of` the configuration. Raises InputError for what no network could
+    be built or rated with. What a user should know of the images, such as files that were skipped, is logged as a
+    warning.
     """
-    task = _task_of(tree)
+    task, space = _task_of(tree), space_of(tree)
     for note in task.notes():
         _log.warning("frugalnas: %s", note)
-    space = config.make("space", tree["space"], task.facts())
     if task.recipe.auxiliary and not space.auxiliary:
         raise InputError(
             f"task.recipe.auxiliary = {task.recipe.auxiliary}: the loss of an auxiliary head needs --set "
@@ -84,17 +106,25 @@ def problem_of(tree: Tree) -> Problem:
     names = [*tree["objectives"], *(name for name in tree["limits"] if name not in tree["objectives"])]
     for name in names:
         for place, estimator in enumerate(estimators):
-            known = [*COSTS, *estimator.values]
+            known = [*COSTS, LATENCY, *estimator.values]
             if name not in known:
                 gives = f"neither a cost nor a value of estimators.{place}"
                 raise InputError(f"unknown objective {name!r}, {gives}: {nearest(name, known)}")
-        if name in tree["limits"] and name not in COSTS:
-            raise InputError(f"limits.{name}: only what is known before training can be limited: {', '.join(COSTS)}")
-    objectives = tuple(
-        Objective(name, COSTS.get(name), tree["limits"].get(name, math.inf), name in tree["objectives"])
-        for name in names
-    )
-    return Problem(space, objectives, estimators)
+        if name in tree["limits"] and name not in (*COSTS, LATENCY):
+            known = [*COSTS, LATENCY]
+            raise InputError(f"limits.{name}: only what is known before training can be limited: {', '.join(known)}")
+    return Problem(space, tuple(_objectives(tree, names, table)), estimators)
+
+
+def _objectives(tree: Tree, names: Sequence[str], table: Table | None) -> Iterator[Objective]:
+    """The objectives in the order in which limits are looked at: a latency that must be measured comes last."""
+    settings: Latency = construct(Latency, tree["latency"])
+    for name in sorted(names, key=lambda name: name == LATENCY and settings.source == "measured"):
+        limit, minimise = tree["limits"].get(name, math.inf), name in tree["objectives"]
+        if name == LATENCY:
+            yield latency.objective(settings, table or table_of(tree), limit, minimise)
+        else:
+            yield Objective(name, COSTS.get(name), limit, minimise)
 
 
 def _task_of(tree: Tree) -> Any:
@@ -140,18 +170,25 @@ def begin(tree: Tree, out: str | Path | None = None, progress: Progress | None =
     The images are read anew, here and by the workers, whatever this process has read before.
     """
     _forget_images()
-    problem = problem_of(tree)
+    table = table_of(tree)
+    problem = problem_of(tree, table)
     refuse_impossible(problem)
     strategy, executor = strategy_of(tree, problem), ProcessPool(**tree["executor"])
     folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
-    source = Path(tree["data"]["source"])
-    if tree["data"]["source"] not in NAMES and source.is_dir() and folder.resolve().is_relative_to(source.resolve()):
-        raise InputError(
-            f"{folder} is in the folder of the images, {source}, as if it were a class: choose another --out"
-        )
+    refuse_among_images(construct(DataSource, tree["data"]), folder)
     task = _task_of(tree)
-    header = {"version": __version__, "config": _placed(tree), "facts": task.facts(), "data": task.fingerprint()}
-    return _run(Journal.create(folder, header), tree, problem, strategy, executor, progress)
+    header = {
+        "version": __version__,
+        "versions": {"python": python_version(), **{name: metadata.version(name) for name in ("torch", "numpy")}},
+        "config": placed(tree),
+        "facts": task.facts(),
+        "images": task.counts(),
+        "data": task.fingerprint(),
+    }
+    journal = Journal.create(folder, header | ({"latency": table.fingerprint} if table else {}))
+    if table:
+        table.save(folder / latency.FILE)
+    return _run(journal, tree, problem, strategy, executor, progress)
 
 
 def _forget_images() -> None:
@@ -160,14 +197,14 @@ def _forget_images() -> None:
     forget()
 
 
-def _placed(tree: Tree) -> Tree:
-    """The configuration with the paths of its data made absolute, so that it resumes from any working folder."""
-    data = dict(tree["data"])
-    if data["source"] not in NAMES:
-        data["source"] = str(Path(data["source"]).resolve())
-    if data["root"]:
-        data["root"] = str(Path(data["root"]).resolve())
-    return {**tree, "data": data}
+def placed(tree: Tree) -> Tree:
+    """The configuration with the paths of its files made absolute, so that it resumes from any working folder."""
+    table = tree["latency"]["table"]
+    return {
+        **tree,
+        "data": asdict(absolute(construct(DataSource, tree["data"]))),
+        "latency": {**tree["latency"], "table": table and str(Path(table).resolve())},
+    }
 
 
 def resume(
@@ -190,7 +227,7 @@ def resume(
     _forget_images()
     try:
         tree = configuration_of(Path(folder))
-        problem = problem_of(tree)
+        problem = problem_of(tree, latency.table_in(Path(folder), journal.header))
         if _task_of(tree).fingerprint() != journal.header["data"]:
             raise InputError(
                 f"the images of {tree['data']['source']!r} have changed since the study in {folder} was started"
@@ -253,30 +290,40 @@ def _run(
     return Result(study, journal.folder, ended)
 
 
-def architecture_of(name: str, trial: int | None = None) -> Architecture:
-    """An architecture from a run folder, its `trial` or the front's knee, or else as `zoo.architecture_of` finds it.
+def architecture_of(name: str, trial: int | None = None, pick: str | None = None) -> Architecture:
+    """An architecture from a run folder, as `trial_in` has it, or else as `zoo.architecture_of` finds it.
 
     Of a run only the journal is read; the data need not be there. Raises InputError.
     """
     if not name.lstrip().startswith("{") and Path(name).is_dir():
-        return _architecture_in(Path(name), trial)
-    if trial is not None:
-        raise InputError(f"--trial {trial}: {name!r} is not the folder of a search")
+        record = load(Path(name))
+        return _architecture_in(record, trial_in(record, trial, pick))
+    if trial is not None or pick is not None:
+        given = f"--pick {pick}" if trial is None else f"--trial {trial}"
+        raise InputError(f"{given}: {name!r} is not the folder of a search")
     return zoo.architecture_of(name)
 
 
-def _architecture_in(folder: Path, trial: int | None) -> Architecture:
-    record = load(folder)
-    trials = {trial.number: trial for trial in record.trials}
-    if not record.front:
-        raise InputError(f"{folder} has no rated network yet")
-    number = knee(record.front, record.objectives).number if trial is None else trial
-    if number not in trials:
-        raise InputError(f"{folder} has no trial {number}: it has {len(trials)}, numbered from 0")
+def trial_in(record: Record, trial: int | None = None, pick: str | None = None) -> Trial:
+    """The trial of that number, or the one that `choose` finds for the words `pick`, or the front's knee.
+
+    Raises InputError where there is none, and where both are given.
+    """
+    if trial is None:
+        return choose(record, pick or "knee")
+    if pick is not None:
+        raise InputError(f"--trial {trial} and --pick {pick}: expected one of them")
+    found = next((each for each in record.trials if each.number == trial), None)
+    if found is None:
+        raise InputError(f"{record.folder} has no trial {trial}: it has {len(record.trials)}, numbered from 0")
+    return found
+
+
+def _architecture_in(record: Record, trial: Trial) -> Architecture:
     try:
         section = config.part("space", record.header["config"].get("space"), "space")
         space = config.make("space", section, record.header["facts"])
-        return Architecture(space, trials[number].candidate.genotype)
+        return Architecture(space, trial.candidate.genotype)
     except InputError as error:
         version = record.header["version"]
-        raise InputError(f"{folder}, of version {version}, has no network for {__version__}: {error}") from None
+        raise InputError(f"{record.folder}, of version {version}, has no network for {__version__}: {error}") from None

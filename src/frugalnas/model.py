@@ -23,7 +23,8 @@ from frugalnas import __version__
 from frugalnas.core import InputError
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.store import write_atomically
-from frugalnas.tasks.loop import Normalise, predict
+from frugalnas.tasks.augment import Normalise
+from frugalnas.tasks.loop import predict
 
 FORMAT, VERSION = "frugalnas/model", 1
 FILE = "model.safetensors"

@@ -1,12 +1,12 @@
-"""The live view of a search on a terminal: how far it is, how fast, and the front so far."""
+"""The live view of a search, and of a training, on a terminal: how far it is, how fast, and how good so far."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -51,6 +51,35 @@ def live(tree: Tree) -> Iterator[Progress]:
     console = Console(file=sys.stderr)
     with Live(get_renderable=view, console=console, refresh_per_second=4, transient=True):
         yield progress
+
+
+@contextmanager
+def training() -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function to call with what a training tells (see `training.train`); a line on stderr says it."""
+    told: dict[str, Any] = {}
+    waiting = Spinner("dots", Text("reading the images"))
+
+    def view() -> RenderableType:
+        if not told:
+            return waiting
+        words = f"epoch {told['epoch']}   loss {told['loss']:.4f}   lr {told['lr']:.2g}"
+        if told["validation_error"] is not None:
+            words += f"   validation error {told['validation_error']:.2%}"
+        line = Table.grid(padding=(0, 2))
+        line.add_row(
+            ProgressBar(total=1.0, completed=told["progress"], width=30), f"{words}   {_time(told['left'])} left"
+        )
+        return line
+
+    with Live(get_renderable=view, console=Console(file=sys.stderr), refresh_per_second=4, transient=True):
+        yield told.update
+
+
+def _time(seconds: float) -> str:
+    """A time for people."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def _status(study: Study, tree: Tree, rate: float) -> Table:

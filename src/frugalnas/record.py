@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +14,25 @@ from typing import Any
 
 from frugalnas import pareto, store
 from frugalnas.core import InputError, Trial
+
+MOST_TRAININGS, MOST_METRICS = 1000, 2**26  # shown of a run folder, and the size of a file in bytes
+
+
+@dataclass(frozen=True)
+class Training:
+    """The end of a training of one of the networks, as its `metrics.json` tells it.
+
+    `folder`: relative to that of the run. `images`: that it was trained on. Errors are shares in [0, 1].
+    """
+
+    folder: str
+    trial: int
+    params: int
+    epochs: int
+    images: int
+    seconds: float
+    test_error: float | None
+    validation_error: float | None
 
 
 @dataclass(frozen=True)
@@ -28,11 +50,23 @@ class Record:
         return tuple(self.header["config"]["objectives"])
 
     @cached_property
+    def compared(self) -> Sequence[Trial]:
+        """The trials whose values compare: rated on the highest rung, without those that repeat another."""
+        done = [trial for trial in self.trials if trial.status == "done" and not trial.reason]
+        top = max((trial.candidate.rung for trial in done), default=0)
+        return [trial for trial in done if trial.candidate.rung == top]
+
+    @cached_property
     def front(self) -> Sequence[Trial]:
         """The non-dominated trials, by the first objective."""
         return pareto.front(self.trials, self.objectives)
 
-    @property
+    @cached_property
+    def knee(self) -> Trial | None:
+        """The front's knee (see `pareto.knee`); None without a front."""
+        return pareto.knee(self.front, self.objectives) if self.front else None
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The objectives, then every other value that some trial has."""
         others = dict.fromkeys(name for trial in self.trials for name in trial.values if name not in self.objectives)
@@ -108,3 +142,37 @@ def reasons(trials: Sequence[Trial]) -> list[tuple[str, int]]:
         if trial.status != "done"
     )
     return named.most_common()
+
+
+def trainings(folder: Path) -> list[Training]:
+    """The finished trainings in `folder`/trained, by name, and that of the fit which the run is part of.
+
+    A file that no training writes is passed over.
+    """
+    folder = folder.resolve()  # "." has no parent
+    paths, found = sorted(folder.glob("trained/*/metrics.json"))[:MOST_TRAININGS], []
+    if (folder.parent / "fit.json").is_file():
+        paths.append(folder.parent / "model" / "metrics.json")
+    for path in paths:
+        try:
+            if path.is_file() and path.stat().st_size <= MOST_METRICS:
+                found.append(_training(Path(os.path.relpath(path.parent, folder)), json.loads(path.read_bytes())))
+        except (OSError, LookupError, TypeError, ValueError, OverflowError, RecursionError):
+            continue
+    return found
+
+
+def _training(folder: Path, metrics: Any) -> Training:
+    if metrics["format"] != "frugalnas/metrics" or metrics["version"] != 1:
+        raise ValueError("another format")
+    whole = [metrics["source"]["trial"], metrics["params"], metrics["images"]]
+    errors = [metrics[part] and metrics[part]["error"] for part in ("test", "validation")]
+    if not all(type(value) is int and 0 <= value < 1e15 for value in whole):
+        raise ValueError("no whole numbers")
+    if not all(error is None or (type(error) in (int, float) and 0 <= error <= 1) for error in errors):
+        raise ValueError("errors that are no shares")
+    seconds, epochs = float(metrics["seconds"]), len(metrics["epochs"])
+    if not math.isfinite(seconds):
+        raise ValueError("no time")
+    trial, params, images = whole
+    return Training(folder.as_posix(), trial, params, epochs, images, seconds, *errors)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from frugalnas.core import Genotype, InputError, Problem, screen
+from frugalnas.core import Genotype, InputError, Problem, Space, screen
+from frugalnas.latency.runs import MeasuredCost
 from frugalnas.objectives.count import COSTS
 from frugalnas.report import amount, table
 from frugalnas.variation import random_genotype
@@ -59,7 +60,8 @@ class Survey:
     def text(self, limits: Mapping[str, float]) -> str:
         """The same for people."""
         rows = [[name, *(amount(name, value) for value in values)] for name, values in self.costs.items()]
-        shown = ", ".join(f"{name} <= {amount(name, value)}" for name, value in limits.items())
+        shown = ", ".join(f"{name} <= {amount(name, value)}" for name, value in limits.items() if name in self.costs)
+        unseen = [f" {name} is measured in the search only." for name in limits if name not in self.costs]
         return "\n".join(
             [
                 f"{self.size:.3g} genotypes; what networks cost at their final size, the smallest and the largest by "
@@ -67,7 +69,7 @@ class Survey:
                 "",
                 table(["cost", "smallest", "median", "largest"], rows),
                 "",
-                f"Limits: {shown or 'none'}; they accept {self.share}.",
+                "".join([f"Limits: {shown or 'none'}; they accept {self.share}.", *unseen]),
             ]
         )
 
@@ -75,14 +77,17 @@ class Survey:
 def survey(problem: Problem, samples: int = SAMPLES, seed: int = 0) -> Survey:
     """Look at a space before a search: sizes and costs, and the share that the limits accept. Trains nothing.
 
-    The smallest and largest costs are local optima: no change of one gene goes beyond them.
+    The smallest and largest costs are local optima: no change of one gene goes beyond them. A latency that would have
+    to be measured is left out.
     """
+    problem = _computed(problem)
     genotypes = sampled(problem, samples, seed)
     broken = Counter(_broken(problem, genotype) for genotype in genotypes)
+    functions = COSTS | {objective.name: objective.cost for objective in problem.objectives if objective.cost}
     costs, smallest = {}, []
-    for name in COSTS:
-        low, middle, high = _spread(problem, name, genotypes)
-        costs[name] = (COSTS[name](problem.space, low), middle, COSTS[name](problem.space, high))  # type: ignore[arg-type]
+    for name, function in functions.items():
+        low, middle, high = _spread(problem.space, function, genotypes)
+        costs[name] = (function(problem.space, low), middle, function(problem.space, high))
         smallest.append(low)
     accepted = broken.pop("", 0) / samples
     possible = accepted > 0 or _within_reach(problem, [*smallest, *genotypes])
@@ -91,6 +96,7 @@ def survey(problem: Problem, samples: int = SAMPLES, seed: int = 0) -> Survey:
 
 def refuse_impossible(problem: Problem, samples: int = SAMPLES) -> None:
     """Raise InputError, with the numbers, where a survey finds no genotype that is within the limits."""
+    problem = _computed(problem)
     if any(_broken(problem, genotype) == "" for genotype in sampled(problem, samples, 0)):
         return
     found = survey(problem, samples)
@@ -102,7 +108,7 @@ def impossible(problem: Problem, found: Survey) -> InputError:
     """What to say of limits that accept nothing."""
     limits = [
         f"{objective.name} <= {objective.limit:,.6g} (smallest {found.costs[objective.name][0]:,.6g})"
-        for objective in problem.objectives
+        for objective in _computed(problem).objectives
         if objective.limit < math.inf
     ]
     return InputError(
@@ -130,12 +136,19 @@ def descend(score: Callable[[Genotype], float], start: Genotype, domains: Sequen
     return best
 
 
-def _spread(problem: Problem, name: str, genotypes: Sequence[Genotype]) -> tuple[Genotype, float, Genotype]:
+def _computed(problem: Problem) -> Problem:
+    """The problem without what has to be measured, which would take too long here."""
+    objectives = (objective for objective in problem.objectives if not isinstance(objective.cost, MeasuredCost))
+    return replace(problem, objectives=tuple(objectives))
+
+
+def _spread(
+    space: Space, function: Callable[[Any, Genotype], float], genotypes: Sequence[Genotype]
+) -> tuple[Genotype, float, Genotype]:
     """Of one cost the genotype of the smallest value, the median of `genotypes`, the genotype of the largest."""
-    space = problem.space
 
     def cost(genotype: Genotype) -> float:
-        return COSTS[name](space, genotype)  # type: ignore[arg-type]
+        return function(space, genotype)
 
     def gain(genotype: Genotype) -> float:
         return -cost(genotype)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from frugalnas.cli.app import app, data_app, say
-from frugalnas.cli.options import Json, Root, Strict
+from frugalnas.cli.options import Json, Pick, Root, Strict, TrialNumber
 from frugalnas.core import InputError, nearest
 from frugalnas.layers.cost import Convention
 
@@ -18,7 +18,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="methods, presets, architectures, operations, objectives, strategies, estimators, spaces, data"
+            help="methods, presets, architectures, operations, objectives, strategies, estimators, spaces, "
+            "recipes, data"
         ),
     ] = "methods",
     as_json: Json = False,
@@ -37,17 +38,18 @@ def list_(
 @app.command(epilog="Example: frugalnas show EEEA-C --svg cells.svg")
 def show(
     architecture: Annotated[str, typer.Argument(help="A published name, a .json file, or the folder of a search.")],
-    trial: Annotated[int | None, typer.Option(help="Which trial of a search.", show_default="the front's knee")] = None,
+    trial: TrialNumber = None,
+    pick: Pick = None,
     svg: Annotated[Path | None, typer.Option(help="Also draw the cells into this file.")] = None,
     convention: Annotated[Convention, typer.Option(help="How to count MACs.")] = "conv_linear",
     as_json: Annotated[bool, typer.Option("--json", help="Print the architecture in the interchange format.")] = False,
 ) -> None:
-    """Print an architecture: its cells, its size, and its JSON, from which `frugalnas.build` makes the network."""
+    """Print an architecture: its cells, its size, and its JSON, from which `frugalnas.create_model` builds it."""
     from frugalnas.drawing import svg_of, text_of
     from frugalnas.launch import architecture_of
     from frugalnas.store import write_atomically
 
-    found = architecture_of(architecture, trial)
+    found = architecture_of(architecture, trial, pick)
     cells = found.space.describe(found.genotype)
     if svg:
         write_atomically(svg, svg_of(cells))

@@ -28,6 +28,15 @@ Trials = Annotated[int | None, typer.Option(help="Networks to rate, rejected one
 Minutes = Annotated[float | None, typer.Option(help="Wall time in all, over every session. Alone, the only budget.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that rate networks.", show_default="one per core")]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
+TrialNumber = Annotated[
+    int | None, typer.Option("--trial", help="Which trial of a search.", show_default="the front's knee")
+]
+Pick = Annotated[
+    str | None,
+    typer.Option(
+        help="Which trial, in words: knee, most-accurate, smallest, or the best within limits: 'params<200k'."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")]
 Run = Annotated[Path, typer.Argument(help="The folder of a search.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]

@@ -27,6 +27,7 @@ from frugalnas.cli.options import (
     Trials,
     Workers,
 )
+from frugalnas.core import InputError
 
 if TYPE_CHECKING:
     from frugalnas.launch import Result
@@ -56,11 +57,13 @@ def search(
     The preset has a number of trials, which --trials, --minutes or both replace.
     Every finished network is in the journal at once: Ctrl-C and crashes lose nothing, `frugalnas resume` goes on.
     """
+    from frugalnas.cli.latency import make_table
     from frugalnas.config import options
     from frugalnas.launch import begin
 
     given = options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed, strict=strict)
     tree = _tree(method, preset, config, set_, given, limit)
+    make_table(tree)
     with _watched(tree) as progress:
         result = begin(tree, out, progress)
     _print_result(result, as_json)
@@ -74,13 +77,32 @@ def resume(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a search that was stopped, or give it a larger budget.
+    """Go on with a search that was stopped, or give it a larger budget; or with a training, or a fit.
 
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
+    Trainings and fits keep their own.
     """
-    from frugalnas import launch
+    from frugalnas import fit, launch, training
     from frugalnas.config import changed, options
 
+    if fit.holds_fit(run):
+        from frugalnas.cli.fit import go_on
+
+        if any(given is not None for given in (trials, minutes, workers)):
+            raise InputError(
+                f"{run} holds a fit, whose time cannot be changed: expected no --trials, --minutes, --workers"
+            )
+        go_on(run, as_json)
+        return
+    if training.holds_training(run):
+        from frugalnas.cli.train import print_trained, watched_training
+
+        if any(given is not None for given in (trials, minutes, workers)):
+            raise InputError(f"{run} holds a training, whose length cannot be changed: expected no other option")
+        with watched_training(run) as told:
+            trained = training.resume(run, told)
+        print_trained(trained, as_json)
+        return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes))
     with _watched(tree) as progress:
         result = launch.resume(run, trials=trials, minutes=minutes, workers=workers, progress=progress)
@@ -117,11 +139,13 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Before a search: how large its space is, what its networks cost, and how many of them the limits accept."""
+    from frugalnas.cli.latency import make_table
     from frugalnas.config import options
     from frugalnas.launch import problem_of
     from frugalnas.survey import impossible, survey
 
     tree = _tree(method, preset, config, set_, options(data=data, root=root, strict=strict), limit)
+    make_table(tree)
     problem = problem_of(tree)
     found = survey(problem, samples)
     say({"config": tree, **found.to_json()} if as_json else found.text(tree["limits"]))

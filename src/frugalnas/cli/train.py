@@ -1,1 +1,190 @@
 """Train a network for good."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from frugalnas.cli.app import app, say
+from frugalnas.cli.options import Json, Pick, Root, TrialNumber
+from frugalnas.core import InputError, nearest
+
+if TYPE_CHECKING:
+    from frugalnas.spaces.architecture import Architecture
+    from frugalnas.training import Trained
+
+
+@app.command(epilog="Example: frugalnas train runs/shoes --pick 'params<200k' --minutes 10")
+def train(
+    architecture: Annotated[str, typer.Argument(help="The folder of a search, a published name, or a .json file.")],
+    trial: TrialNumber = None,
+    pick: Pick = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder of images by class, a .npz file, or a name such as cifar10.",
+            show_default="those of the search, or fashion-mini",
+        ),
+    ] = None,
+    root: Root = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images.", show_default="those of the recipe")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall time in all, the scoring at the end included.")] = None,
+    recipe: Annotated[str, typer.Option(help="How to train: see 'frugalnas list recipes'.")] = "short",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a key, e.g. recipe.lr=0.05. Repeatable.")
+    ] = None,
+    channels: Annotated[int | None, typer.Option(help="Initial width, rather than the architecture's own.")] = None,
+    cells: Annotated[int | None, typer.Option(help="Number of cells, rather than the architecture's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, epochs and threads, same machine: same weights.")] = 0,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="that of the search, or auto")
+    ] = None,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Keep the validation images out, and show their error every epoch.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for all files.", show_default="RUN/trained/trial-N or runs/...")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train one network to the end, and score it once on the test images.
+
+    The images are those of the search, or --data. All but the test images are trained on. OUT gets the weights
+    (model.safetensors), the figures (metrics.json) and a page with curves and confusion matrix (model.html). After
+    Ctrl-C, a crash or a power cut the same command again, or `frugalnas resume OUT`, goes on from the last epoch.
+
+    --set changes the recipe, e.g. --set recipe.lr=0.05 --set recipe.cutmix=1.0, or how the images are read, e.g.
+    --set data.resolution=64.
+    """
+    from frugalnas import training
+    from frugalnas.schema import construct, filled
+    from frugalnas.tasks.data import DataSource
+    from frugalnas.tasks.recipe import Recipe
+
+    if recipe not in training.RECIPES:
+        raise InputError(f"unknown recipe {recipe!r}: {nearest(recipe, [*training.RECIPES])}")
+    named = training.RECIPES[recipe]
+    given = _given(architecture, trial, pick)
+    space = given.architecture.space
+    space = replace(space, channels=space.channels if channels is None else channels)
+    space = replace(space, cells=space.cells if cells is None else cells)
+    tables = _tables({"data": _images(given.data, data, root), "recipe": asdict(named.recipe)}, set_ or ())
+    folder = out or given.out
+    with watched_training(folder) as progress:
+        trained = training.train(
+            replace(given.architecture, space=space),
+            construct(DataSource, filled(DataSource, tables["data"], "data")),
+            construct(Recipe, filled(Recipe, tables["recipe"], "recipe")),
+            epochs=named.epochs if epochs is None and minutes is None else epochs,
+            minutes=minutes,
+            seed=seed,
+            device=device or given.device,
+            validate=validate,
+            out=folder,
+            source=given.source,
+            progress=progress,
+        )
+    print_trained(trained, as_json)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the architecture of a training brings with it: where it is from, and of a search the images and device."""
+
+    architecture: Architecture
+    data: Mapping[str, Any]
+    device: str
+    source: Mapping[str, Any]
+    out: Path
+
+
+def _given(name: str, trial: int | None, pick: str | None) -> _Given:
+    from frugalnas.launch import architecture_of, trial_in
+    from frugalnas.record import load
+
+    if not Path(name).is_dir():
+        folder = Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-train-{Path(name).stem}"
+        return _Given(architecture_of(name, trial, pick), {}, "auto", {"architecture": name}, folder)
+    record = load(Path(name))
+    number = trial_in(record, trial, pick).number
+    config = record.header["config"]
+    return _Given(
+        architecture_of(name, number),
+        config["data"],
+        str(config.get("task", {}).get("device", "auto")),
+        {"run": str(Path(name).resolve()), "trial": number},
+        Path(name) / "trained" / f"trial-{number}",
+    )
+
+
+def _images(own: Mapping[str, Any], data: str | None, root: str | None) -> dict[str, Any]:
+    """The table of the images: those of the search, unless there are options."""
+    if data is not None:
+        return {**own, "source": data, "root": root or ""}
+    return {**own, "root": root} if root is not None else dict(own)
+
+
+def _tables(tables: dict[str, dict[str, Any]], assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`tables` with the keys that --set changes."""
+    from frugalnas.config import assignment
+    from frugalnas.schema import as_table
+
+    for text in assignments:
+        for section, keys in assignment(text).items():
+            if section not in tables:
+                raise InputError(f"--set {text}: unknown key {section!r}: {nearest(section, [*tables])}")
+            tables[section] |= as_table(keys, section)
+    return tables
+
+
+@contextmanager
+def watched_training(folder: Path) -> Iterator[Any]:
+    """A live view of a training on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130."""
+    from frugalnas.training import is_finished
+
+    finished = is_finished(folder)
+    try:
+        if sys.stderr.isatty():
+            from frugalnas.progress import training
+
+            with training() as progress:
+                yield progress
+        else:
+            yield None
+    except KeyboardInterrupt as interrupt:
+        print(f"frugalnas: {interrupt}" if interrupt.args else "frugalnas: stopped", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if finished:
+        print(f"frugalnas: {folder} was trained before: nothing was left to do", file=sys.stderr)
+
+
+def print_trained(trained: Trained, as_json: bool) -> None:
+    """Print what a training came to, and where its files are."""
+    if as_json:
+        say({"folder": str(trained.folder), **trained.metrics})
+        return
+    metrics, folder = trained.metrics, trained.folder
+    lines = []
+    for part in ("test", "validation"):
+        if metrics[part] is not None:
+            lines.append(f"{part} error {metrics[part]['error']:.2%} on {metrics[part]['images']:,} images")
+    if metrics["test"] is None:
+        lines.append("the data has no test part: the validation images were kept out of the training in its place")
+    lines += [
+        f"{metrics['params']:,} parameters, {metrics['macs']:,} MACs; trained on {metrics['images']:,} images, "
+        f"{len(metrics['epochs'])} epochs, {metrics['seconds'] / 60:.1f} min",
+        "",
+        f"Model: {folder / 'model.safetensors'}",
+        f"Curves, confusion matrix, every class: {folder / 'model.html'}",
+        f"Use it: frugalnas predict {folder} IMAGES; frugalnas export {folder}",
+    ]
+    say("\n".join(lines))

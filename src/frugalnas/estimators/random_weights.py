@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
+from frugalnas.tasks.augment import Normalise
 from frugalnas.tasks.classification import Classification, stratified
-from frugalnas.tasks.loop import Normalise
 
 Init = Literal["kaiming_normal", "kaiming_uniform", "xavier", "orthogonal", "default"]
 Normalisation = Literal["calibrated", "batch", "default"]

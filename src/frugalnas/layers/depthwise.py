@@ -33,7 +33,11 @@ class DepthwiseConv2d(nn.Module):
             if stride == dilation > 1:
                 x, stride, dilation = x[:, :, ::stride, ::stride], 1, 1
             if stride == 1:
-                result: Tensor = _Unstrided.apply(x, self.weight, dilation)
+                weight = self.weight
+                if torch.is_autocast_enabled("cpu"):  # which does not look into the function below
+                    kind = torch.get_autocast_dtype("cpu")
+                    x, weight = x.to(kind), weight.to(kind)
+                result: Tensor = _Unstrided.apply(x, weight, dilation)
                 return result
         return F.conv2d(x, self.weight, None, stride, dilation * (self.weight.shape[2] // 2), dilation, groups)
 

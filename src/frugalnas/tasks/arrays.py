@@ -44,6 +44,12 @@ def read_npz_file(path: Path, name: str, part: Part, resolution: int) -> Images 
     return images_from_arrays(array, labels, classes, name, resolution, f"{path}: {x_name}")
 
 
+def read_npz_pixels(path: Path, name: str) -> Pixels:
+    """The images in one array of an `.npz` file as uint8 (N, C, H, W); any layout of `to_pixels`. Raises InputError."""
+    with _opened(path) as archive:
+        return to_pixels(_member(archive, name, path), f"{path}: {name}")
+
+
 def images_from_arrays(
     array: NDArray[Any], labels: Labels, classes: tuple[str, ...], name: str, resolution: int, where: str
 ) -> Images:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalnas.core import Fidelity, InputError, nearest
+from frugalnas.tasks.augment import Normalise, measure
 from frugalnas.tasks.data import DataSource, Images, load_search
-from frugalnas.tasks.loop import Normalise, Recipe, fit, measure, predict
+from frugalnas.tasks.loop import fit, predict
+from frugalnas.tasks.recipe import Budget, Recipe
 
 Part = Literal["train", "validation"]
 
@@ -44,6 +47,10 @@ class Classification:
         train, _ = _parts(self.data)
         return {"in_channels": train.in_channels, "classes": len(train.classes), "resolution": train.resolution}
 
+    def counts(self) -> dict[str, int]:
+        """Images in the training and in the validation part, by the names of the parts."""
+        return dict(zip(get_args(Part), map(len, _parts(self.data)), strict=True))
+
     def fingerprint(self) -> str:
         """A checksum of the images and labels of both parts, by which a resumed study sees that its data changed."""
         checksum = 0
@@ -55,13 +62,7 @@ class Classification:
 
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the images were read: files left out, sizes and colours made equal."""
-        parts = _parts(self.data)
-        skipped = [*dict.fromkeys(line for images in parts for line in images.skipped)]
-        notes = [f"{images.name}: {note}" for images in parts for note in images.notes]
-        if skipped:
-            see = f"see: frugalnas data check {self.data.source}"
-            notes.insert(0, f"{len(skipped)} files were skipped, e.g. {skipped[0]} ({see})")
-        return tuple(dict.fromkeys(notes))
+        return notes_on(_parts(self.data), self.data)
 
     def attach(self, network: nn.Module) -> nn.Module:
         """The network on the device, channels last: on a CPU its convolutions run up to ten times faster so."""
@@ -82,15 +83,39 @@ class Classification:
     def fit(self, model: nn.Module, fidelity: Fidelity, seed: int) -> list[float]:
         """Train for `fidelity.epochs` passes; returns the mean training loss of each. Raises as `loop.fit` does."""
         images, labels = self.images("train", fidelity)
-        recipe = self.recipe.scaled(images.shape[2] / _parts(self.data)[0].resolution)
-        return fit(model, images, labels, recipe, fidelity.epochs, seed, self.normalisation())
+        recipe = self.recipe.at(images.shape[2], _parts(self.data)[0].resolution)
+        done = fit(model, images, labels, recipe, Budget(fidelity.epochs), seed, self.normalisation())
+        return [epoch.loss for epoch in done]
 
     def score(self, model: nn.Module, fidelity: Fidelity) -> dict[str, float]:
         """`error` in [0, 1] and `loss` (mean cross-entropy) on all validation images, never augmented."""
         images, labels = self.images("validation", fidelity)
         logits = predict(model, images, self.normalisation(), self.batch)  # (N, classes)
-        wrong = int((logits.argmax(1) != labels).sum())
-        return {"error": wrong / len(labels), "loss": F.cross_entropy(logits, labels).item()}
+        return scores(logits, labels)
+
+
+def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """`error` in [0, 1] and `loss` (mean cross-entropy) of logits (N, classes) for labels (N,)."""
+    wrong = int((logits.argmax(1) != labels).sum())
+    return {"error": wrong / len(labels), "loss": F.cross_entropy(logits, labels).item()}
+
+
+def rated(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, Any]:
+    """`scores`, `images`, `classes` and the `confusion` matrix, a row for each true class, as plain JSON values."""
+    pairs = labels * len(classes) + logits.argmax(1)  # (N,)
+    confusion = pairs.bincount(minlength=len(classes) ** 2).reshape(len(classes), -1)
+    found = {"images": len(labels), "classes": list(classes), "confusion": confusion.tolist()}
+    return scores(logits, labels) | found
+
+
+def notes_on(parts: Sequence[Images], source: DataSource) -> tuple[str, ...]:
+    """What a user should know of how the images of `source` were read: files left out, sizes and colours made equal."""
+    skipped = [*dict.fromkeys(line for images in parts for line in images.skipped)]
+    notes = [f"{images.name}: {note}" for images in parts for note in images.notes]
+    if skipped:
+        see = f"see: frugalnas data check {source.source}"
+        notes.insert(0, f"{len(skipped)} files were skipped, e.g. {skipped[0]} ({see})")
+    return tuple(dict.fromkeys(notes))
 
 
 def forget() -> None:

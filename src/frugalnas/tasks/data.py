@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
@@ -20,7 +20,19 @@ from frugalnas.tasks.folders import read_folder
 from frugalnas.tasks.images import DataSource, Images, Part, joined, split
 from frugalnas.tasks.named import NAMES, read_named
 
-__all__ = ["DataReport", "DataSource", "Images", "check", "load_search", "load_test", "load_train", "split"]
+__all__ = [
+    "DataReport",
+    "DataSource",
+    "Images",
+    "absolute",
+    "check",
+    "find_test",
+    "load_search",
+    "load_test",
+    "load_train",
+    "refuse_among_images",
+    "split",
+]
 
 Reader = Callable[[DataSource, Part], Images | None]
 READERS: Mapping[str, Reader] = {"named": read_named, "folder": read_folder, "npz": read_npz}
@@ -45,10 +57,30 @@ def load_train(source: DataSource) -> Images:
 
 def load_test(source: DataSource) -> Images:
     """The test images: for the one report after the final training, never for a search. Raises InputError."""
-    test = READERS[kind_of(source)](source, "test")
+    test = find_test(source)
     if test is None:
         raise InputError(f"{source.source} has no test part: expected test/<class>/ in a folder, x_test in an .npz")
     return test
+
+
+def find_test(source: DataSource) -> Images | None:
+    """As `load_test`; None where the data has no test part."""
+    return READERS[kind_of(source)](source, "test")
+
+
+def absolute(source: DataSource) -> DataSource:
+    """The source with absolute paths, so that a search or a training goes on from any working folder."""
+    path = source.source if source.source in NAMES else str(Path(source.source).resolve())
+    return replace(source, source=path, root=source.root and str(Path(source.root).resolve()))
+
+
+def refuse_among_images(source: DataSource, folder: Path) -> None:
+    """Raise InputError where `folder`, which a command is about to make, would be among the images."""
+    images = Path(source.source)
+    if source.source not in NAMES and images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+        raise InputError(
+            f"{folder} is in the folder of the images, {images}, as if it were a class: choose another --out"
+        )
 
 
 def kind_of(source: DataSource) -> str:

@@ -55,10 +55,11 @@ class Listing:
     skipped: tuple[str, ...]
 
 
-def read_folder(source: DataSource, part: Part) -> Images | None:
+def read_folder(source: DataSource, part: Part, channels: int | None = None) -> Images | None:
     """The images of one part, square at `source.resolution` (32 where it is 0); None where there is no such part.
 
-    Classes, and whether the images are grayscale, are those of the training part. Raises InputError.
+    Classes, and whether the images are grayscale, are those of the training part, unless `channels` says 1 or 3.
+    Raises InputError.
     """
     root = Path(source.source)
     folders = part_folders(root)
@@ -66,8 +67,9 @@ def read_folder(source: DataSource, part: Part) -> Images | None:
         return None
     classes = class_names(root, folders["train"])
     listing = list_images(root, folders[part], classes)
-    train = listing if part == "train" else list_images(root, folders["train"], classes)
-    channels = 3 if any(map(_is_colour, train.files)) else 1
+    if channels is None:
+        train = listing if part == "train" else list_images(root, folders["train"], classes)
+        channels = 3 if any(map(_is_colour, train.files)) else 1
     resolution = source.resolution or RESOLUTION
     pixels, facts = decoded(listing.files, channels, resolution)
     kept = [index for index, fact in enumerate(facts) if not fact.error]
@@ -137,17 +139,26 @@ def list_images(root: Path, folder: Path, classes: tuple[str, ...]) -> Listing:
         elif path.suffix.lower() in SUFFIXES:
             skipped.append(f"{_shown(path, root)}: not in the folder of a class")
     for label, name in enumerate(classes):
-        for path in _walk(folder / name) if (folder / name).is_dir() else []:
-            reason = _unfit(path, root)
-            if reason:
-                skipped.append(f"{_shown(path, root)}: {reason}")
-            else:
-                files.append(path)
-                labels.append(label)
+        found, left_out = image_files(folder / name, root) if (folder / name).is_dir() else ([], [])
+        files += found
+        labels += [label] * len(found)
+        skipped += left_out
     if not files:
         reason = f"{len(skipped)} files, the first {skipped[0]}" if skipped else "its class folders are empty"
         raise InputError(f"{folder} has no image: {reason}")
     return Listing(tuple(files), np.array(labels, dtype=np.int64), tuple(skipped))
+
+
+def image_files(folder: Path, root: Path) -> tuple[list[Path], list[str]]:
+    """The image files at any depth below a folder in `root`, sorted, and a line for each other file, which says why."""
+    files, left_out = [], []
+    for path in _walk(folder):
+        reason = _unfit(path, root)
+        if reason:
+            left_out.append(f"{_shown(path, root)}: {reason}")
+        else:
+            files.append(path)
+    return files, left_out
 
 
 def _is_colour(path: Path) -> bool:

@@ -152,6 +152,21 @@ def resized(pixels: Pixels, resolution: int) -> Pixels:
     return result
 
 
+def with_channels(pixels: Pixels, channels: int, where: str) -> Pixels:
+    """`pixels` (N, C, H, W) with `channels`: gray is repeated to RGB, RGB becomes gray by its luma (ITU-R 601).
+
+    Raises InputError, which begins with `where`, for other numbers of channels that differ.
+    """
+    if pixels.shape[1] == channels:
+        return pixels
+    if (pixels.shape[1], channels) == (1, 3):
+        return np.repeat(pixels, 3, axis=1)
+    if (pixels.shape[1], channels) == (3, 1):
+        gray = [np.asarray(Image.fromarray(image).convert("L")) for image in pixels.transpose(0, 2, 3, 1)]
+        return np.stack(gray)[:, None]
+    raise InputError(f"{where} has images of {pixels.shape[1]} channels: expected {channels}")
+
+
 def fitted(image: Image.Image, resolution: int) -> Image.Image:
     """The image with its short side at `resolution` and its long side cropped at the centre, antialiased."""
     return ImageOps.fit(image, (resolution, resolution), Image.Resampling.BICUBIC)

@@ -2,133 +2,101 @@
 
 The recipe is that of the cell papers (Zoph et al. 2018; Liu et al., DARTS, 2019; Termritthikun et al., EEEA-Net,
 2021, section 4.1): SGD with momentum, cosine to 0, random crop, flip, cutout, drop-path with a linear ramp, auxiliary
-loss. Differences from the papers: the cosine is stepped per batch, not per epoch, so that a training of one epoch
-anneals too; the weights after the last step count, there is no choice of a best epoch.
+loss; beyond them what `recipe.Recipe` lists. Differences from the papers: the cosine is stepped per batch, not per
+epoch, so that a training of one epoch anneals too; the weights after the last step count, there is no choice of a best
+epoch. All that is random in an epoch follows from the seed and the epoch's number, so that a training can go on from
+any epoch as if it had never stopped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from frugalnas.core import InputError
+from frugalnas.tasks.augment import Normalise, augment, measure, mix
+from frugalnas.tasks.recipe import Budget, Recipe
 
 STEPS_BETWEEN_LOOKS = 50  # at the loss, where looking makes a GPU wait
+Watch = Callable[[float, float, float], None]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train, apart from how long.
+class Epoch:
+    """One epoch, from 1: its mean `loss`, `lr` at its last step, `seconds`, and the `images` trained on."""
 
-    `batch`: images a step. `lr`: learning rate at the first step. `clip`: largest norm of the gradient, 0 = off.
-    `cutout`: side of the erased square, `crop_padding`: border of the random crop, both in pixels at the source's
-    resolution (see `scaled`), 0 = off. `drop_path`: probability reached at the end of the linear ramp. `auxiliary`:
-    weight of the auxiliary head's loss, which needs a space with that head.
-    Raises InputError for values out of range.
-    """
-
-    batch: int = 128
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 3e-4
-    nesterov: bool = False
-    clip: float = 5.0
-    cutout: int = 0
-    crop_padding: int = 4
-    flip: bool = True
-    drop_path: float = 0.0
-    auxiliary: float = 0.0
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.batch < 2:
-            raise InputError(f"recipe.batch = {self.batch}: expected 2 or more (batch normalisation needs two images)")
-        if not 0 < self.lr < math.inf:
-            raise InputError(f"recipe.lr = {self.lr}: expected a positive number")
-        for name in ("weight_decay", "clip", "cutout", "crop_padding", "auxiliary"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"recipe.{name} = {getattr(self, name)}: expected 0 or more")
-        for name in ("momentum", "drop_path", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"recipe.{name} = {getattr(self, name)}: expected a number in [0, 1)")
-        if self.nesterov and self.momentum == 0:
-            raise InputError("recipe.nesterov = true: expected a momentum above 0")
-
-    def scaled(self, share: float) -> Recipe:
-        """The same recipe for images whose side is `share` of the source's."""
-        return replace(self, cutout=round(self.cutout * share), crop_padding=round(self.crop_padding * share))
+    epoch: int
+    loss: float
+    lr: float
+    seconds: float
+    images: int
 
 
 @dataclass(frozen=True, eq=False)
-class Normalise:
-    """(x / 255 - mean) / std per channel; `mean` and `std` are those of x / 255 over the training images."""
+class Learner:
+    """All that a training changes: the network, what SGD and the average over the weights remember, the loss' scale."""
 
-    mean: Tensor  # (C,)
-    std: Tensor  # (C,)
+    network: nn.Module
+    optimiser: torch.optim.SGD
+    average: AveragedModel | None
+    scaler: torch.amp.GradScaler
+    autocast: AbstractContextManager[Any]
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) to float32 of the same shape, channels last."""
-        pixels = images.to(torch.float32, memory_format=torch.channels_last)
-        return pixels.sub_(255 * self.mean[:, None, None]).div_(255 * self.std[:, None, None])
-
-
-def measure(images: Tensor) -> Normalise:
-    """The normalisation of uint8 images (N, C, H, W); exact, from the histogram of each channel."""
-    counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in images.unbind(1)])  # (C, 256)
-    values = torch.arange(256, dtype=torch.float64, device=images.device) / 255
-    shares = counts.double() / counts.sum(1, keepdim=True)
-    mean = shares @ values
-    variance = (shares * (values - mean[:, None]) ** 2).sum(1)
-    return Normalise(mean.float(), variance.sqrt().clamp(min=1 / 255).float())  # a constant channel has no spread
+    @property
+    def result(self) -> nn.Module:
+        """The network to predict with."""
+        return self.network if self.average is None else self.average.module
 
 
-def crop_flip(images: Tensor, padding: int, top: Tensor, left: Tensor, flipped: Tensor) -> Tensor:
-    """Crops of zero-padded images (N, C, H, W), some mirrored: `top`, `left` in [0, 2 * padding], all (N,).
+def learner(network: nn.Module, recipe: Recipe) -> Learner:
+    """What is needed to train `network` as `recipe` says, before the first step."""
+    optimiser = torch.optim.SGD(
+        network.parameters(),
+        recipe.lr,
+        recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+        fused=True,  # one call for some 200 small tensors: 0.2 instead of 1.7 ms a step
+    )
+    average = AveragedModel(network, multi_avg_fn=averaged(recipe.ema), use_buffers=True) if recipe.ema else None
+    device = next(network.parameters()).device.type
+    kind = _kind(recipe, device)
+    autocast = nullcontext() if kind == torch.float32 else torch.autocast(device, kind)
+    return Learner(network, optimiser, average, torch.amp.GradScaler(device, enabled=kind == torch.float16), autocast)
 
-    The window of image i starts `top[i]`, `left[i]` pixels into the padded image. Returns channels last.
+
+def averaged(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """The exponential moving average, at step t with the decay min(decay, (1 + t) / (10 + t)).
+
+    That, as in TensorFlow's `ExponentialMovingAverage`, forgets the first weights also where a training is short: the
+    average is then over about the last tenth of its steps.
     """
-    n, _, height, width = images.shape
-    columns = torch.arange(width, device=images.device).expand(n, width)
-    columns = torch.where(flipped[:, None], width - 1 - columns, columns) + left[:, None]
-    rows = torch.arange(height, device=images.device) + top[:, None]
-    padded = F.pad(images, (padding, padding, padding, padding))
-    one_each = torch.arange(n, device=images.device)[:, None, None]
-    return padded[one_each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+    def update(average: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        now = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        get_ema_multi_avg_fn(now)(average, current, steps)  # type: ignore[no-untyped-call]
+
+    return update
 
 
-def cutout(images: Tensor, size: int, row: Tensor, column: Tensor) -> Tensor:
-    """Images (N, C, H, W) with a square of `size` around (`row[i]`, `column[i]`) set to 0, clipped at the border.
-
-    DeVries and Taylor 2017, as in DARTS: the centre is anywhere in the image, so the square may be cut off.
-    """
-    height, width = images.shape[2:]
-    down = torch.arange(height, device=images.device) - (row[:, None] - size // 2)  # (N, H)
-    right = torch.arange(width, device=images.device) - (column[:, None] - size // 2)  # (N, W)
-    inside = ((down >= 0) & (down < size))[:, None, :, None] & ((right >= 0) & (right < size))[:, None, None, :]
-    return images.masked_fill(inside, 0)
-
-
-def augment(images: Tensor, normalise: Normalise, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Random crops, flips and cutouts of uint8 images (N, C, H, W), each image its own; float32, normalised."""
-    n, _, height, width = images.shape
-    device = images.device
-
-    def below(limit: int) -> Tensor:
-        return torch.randint(limit, (n,), generator=generator).to(device)
-
-    if recipe.crop_padding or recipe.flip:
-        top, left = below(2 * recipe.crop_padding + 1), below(2 * recipe.crop_padding + 1)
-        flipped = below(2) == 1 if recipe.flip else torch.zeros(n, dtype=torch.bool, device=device)
-        images = crop_flip(images, recipe.crop_padding, top, left, flipped)
-    pixels = normalise(images)
-    if recipe.cutout:
-        pixels = cutout(pixels, recipe.cutout, below(height), below(width))
-    return pixels
+def _kind(recipe: Recipe, device: str) -> torch.dtype:
+    if recipe.precision != "auto":
+        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        return kinds[recipe.precision]
+    if device != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
 def fit(
@@ -136,57 +104,106 @@ def fit(
     images: Tensor,
     labels: Tensor,
     recipe: Recipe,
-    epochs: int,
+    budget: Budget,
     seed: int,
     normalise: Normalise | None = None,
-    on_epoch: Callable[[int, float], None] | None = None,
-) -> list[float]:
-    """Train `model` on uint8 images (N, C, H, W) and labels (N,); returns the mean loss of each epoch.
+) -> list[Epoch]:
+    """Train `model`, any network, on uint8 images (N, C, H, W) and labels (N,): all `epochs`, one after the other.
 
-    In training mode the model gives logits (N, classes) or, with an auxiliary head, two of them; its attribute
-    `drop_path` is set each epoch. `normalise` defaults to that of `images`. `on_epoch(epoch, loss)` is called after
-    each epoch. A last batch of one image is left out. Seeds torch's global generator, which drop-path draws from.
+    `normalise` defaults to that of `images`. In the end `model` has the averaged weights where the recipe averages.
+    """
+    parts = learner(model, recipe)
+    done = list(epochs(parts, images, labels, recipe, budget, seed, normalise or measure(images)))
+    if parts.average is not None:
+        model.load_state_dict(parts.average.module.state_dict())
+    return done
+
+
+def epochs(
+    parts: Learner,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    budget: Budget,
+    seed: int,
+    normalise: Normalise,
+    *,
+    done: int = 0,
+    seconds: float = 0.0,
+    watch: Watch | None = None,
+) -> Iterator[Epoch]:
+    """Train on uint8 images (N, C, H, W) and labels (N,), one epoch each time that the iterator is asked.
+
+    In training mode the network gives logits (N, classes) or, with an auxiliary head, two of them; its attribute
+    `drop_path` is set each epoch. `done`, `seconds`: what earlier sessions did of the budget; the time between two
+    epochs counts too. `watch(progress, mean loss of the epoch, lr)` is called whenever the loss is looked at. A last
+    batch of one image is left out. Seeds torch's global generator, which drop-path and AutoAugment draw from.
     Raises FloatingPointError when the loss is NaN or infinite, InputError for too few images or no auxiliary head.
     """
     if len(images) < 2:
         raise InputError(f"training on {len(images)} image: expected 2 or more (batch normalisation needs two)")
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    normalise = normalise or measure(images)
-    optimiser = torch.optim.SGD(
-        model.parameters(),
-        recipe.lr,
-        recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov,
-        fused=True,  # one call for some 200 small tensors: 0.2 instead of 1.7 ms a step
-    )
+    network, optimiser, scaler = parts.network, parts.optimiser, parts.scaler
     starts = range(0, len(images) - 1, recipe.batch)  # a batch that would start at the last image has only that one
-    steps, step, losses = epochs * len(starts), 0, []
-    model.train()
-    for epoch in range(epochs):
-        model.drop_path = recipe.drop_path * epoch / epochs  # type: ignore[assignment]
+    began, step = time.monotonic() - seconds, done * len(starts)
+    progress = budget.progress(done, seconds)
+    while progress < 1:
+        started, number = time.monotonic(), step // len(starts)
+        generator, rng = _seeded(seed, number)
+        network.train()
+        network.drop_path = recipe.drop_path * progress  # type: ignore[assignment]
         order = torch.randperm(len(images), generator=generator).to(images.device)
-        total, seen = torch.zeros((), device=images.device), 0
+        total, seen, lr = torch.zeros((), device=images.device), 0, 0.0
         for start in starts:
             picks = order[start : start + recipe.batch]
-            optimiser.param_groups[0]["lr"] = recipe.lr * (1 + math.cos(math.pi * step / steps)) / 2
-            output = model(augment(images[picks], normalise, recipe, generator))
-            loss = _loss(output, labels[picks], recipe)
+            optimiser.param_groups[0]["lr"] = lr = rate(recipe, progress)
+            batch, targets = augment(images[picks], normalise, recipe, generator), labels[picks]
+            mixed = mix(batch, recipe, rng)
+            with parts.autocast:
+                if mixed is None:
+                    loss = _loss(network(batch), targets, recipe)
+                else:
+                    batch, others, share = mixed
+                    output = network(batch)
+                    loss = share * _loss(output, targets, recipe) + (1 - share) * _loss(output, targets[others], recipe)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             if recipe.clip:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimiser.step()
+                scaler.unscale_(optimiser)
+                nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+            scaler.step(optimiser)
+            scaler.update()
+            if parts.average is not None:
+                parts.average.update_parameters(network)
             total += loss.detach() * len(picks)
             seen, step = seen + len(picks), step + 1
-            look = images.device.type == "cpu" or step % STEPS_BETWEEN_LOOKS == 0 or start == starts[-1]
-            if look and not math.isfinite(total):
-                raise FloatingPointError(f"the training loss became {loss.item():g} (epoch {epoch + 1}, step {step})")
-        losses.append(total.item() / seen)
-        if on_epoch:
-            on_epoch(epoch, losses[-1])
-    return losses
+            progress = budget.progress(step / len(starts), time.monotonic() - began)
+            ends = start == starts[-1] or progress == 1
+            if ends or images.device.type == "cpu" or step % STEPS_BETWEEN_LOOKS == 0:
+                if not math.isfinite(total):
+                    raise FloatingPointError(
+                        f"the training loss became {loss.item():g} (epoch {number + 1}, step {step})"
+                    )
+                if watch:
+                    watch(progress, total.item() / seen, lr)
+            if ends:
+                break
+        yield Epoch(number + 1, total.item() / seen, lr, time.monotonic() - started, seen)
+        progress = budget.progress(step / len(starts), time.monotonic() - began)
+
+
+def _seeded(seed: int, epoch: int) -> tuple[torch.Generator, np.random.Generator]:
+    """The generators of an epoch; torch's global one, which networks draw from, is seeded too. Epoch 0 has the seed."""
+    numbers = np.random.SeedSequence(seed, spawn_key=(epoch,)).generate_state(1, np.uint64)
+    own = seed if epoch == 0 else int(numbers[0] >> 1)
+    torch.manual_seed(own)
+    return torch.Generator().manual_seed(own), np.random.default_rng(own)
+
+
+def rate(recipe: Recipe, progress: float) -> float:
+    """The learning rate: a linear rise from 0 in the warm-up, then half a cosine down to 0."""
+    if progress < recipe.warmup:
+        return recipe.lr * progress / recipe.warmup
+    return recipe.lr * (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))) / 2
 
 
 def _loss(output: Tensor | tuple[Tensor, Tensor], labels: Tensor, recipe: Recipe) -> Tensor:

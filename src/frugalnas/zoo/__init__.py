@@ -99,10 +99,49 @@ def load(
     return Architecture(space, published.genotype)
 
 
-def build(architecture: Given) -> CellNetwork:
-    """The network of whatever `architecture_of` takes, with fresh weights. Raises InputError."""
-    found = architecture_of(architecture)
-    return found.space.build(found.genotype)
+def create_model(
+    name: Given,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    weights: str | Path | None = None,
+    *,
+    resolution: int | None = None,
+    channels: int | None = None,
+    cells: int | None = None,
+    stem: Stem | None = None,
+    auxiliary: bool | None = None,
+) -> CellNetwork:
+    """The network of whatever `architecture_of` takes, as a torch.nn.Module: `create_model("EEEA-C", num_classes=100)`.
+
+    The arguments are named as timm's, the others as those of `load`. None keeps what the architecture says: that of a
+    found network its own sizes, a published one 10 classes, 3 channels and the size published for CIFAR-10.
+
+    `weights`: the model file of a training or its folder; without it the weights are fresh, from torch's global
+    generator. Raises InputError for an unknown name, a size out of range, and weights of another network.
+    """
+    found = architecture_of(name)
+    sizes: dict[str, Any] = {"classes": num_classes, "in_channels": in_channels, "resolution": resolution}
+    sizes |= {"channels": channels, "cells": cells, "stem": stem, "auxiliary": auxiliary}
+    space = replace(found.space, **{size: value for size, value in sizes.items() if value is not None})
+    network = space.build(found.genotype)
+    if weights is not None:
+        from frugalnas.model import Model, load_weights  # which imports torch
+
+        trained = Model.load(weights)
+        _refuse_another(Architecture(space, found.genotype), trained.architecture, weights)
+        load_weights(network, trained.network.state_dict())
+    return network
+
+
+def _refuse_another(own: Architecture, trained: Architecture, weights: str | Path) -> None:
+    """Raise InputError where two networks differ in more than the resolution, which weights do not depend on."""
+    if own.space.describe(own.genotype) != trained.space.describe(trained.genotype):
+        raise InputError(f"{weights} has the weights of a network with other cells")
+    fields = {"num_classes": "classes"} | {name: name for name in ("in_channels", "channels", "cells", "stem")}
+    pairs = {name: (getattr(trained.space, field), getattr(own.space, field)) for name, field in fields.items()}
+    if wrong := {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}:
+        expected, asked = (", ".join(f"{name}={pair[i]!r}" for name, pair in wrong.items()) for i in (0, 1))
+        raise InputError(f"{weights} has the weights of a network with {expected}, not {asked}")
 
 
 def count(architecture: Given) -> Count:

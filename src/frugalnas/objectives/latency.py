@@ -1,0 +1,161 @@
+"""Latency from a table: a network is cut into pieces, and the milliseconds of its pieces are added up. Needs no torch.
+
+A piece is what a network of cells is assembled from: an operation on a map of one size, the pre-processing of a cell
+input, a sum, a concatenation, a stem, the classifier. Every network of a space consists of a few hundred different
+pieces at most, so that timing these once on a device (`frugalnas latency build`) prices all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Literal, Protocol
+
+from frugalnas.core import Genotype
+from frugalnas.layers.cost import shape_after
+from frugalnas.layers.network import Network, Site, stack
+from frugalnas.layers.plan import OPERATIONS, Cell, Layers, Shape, edges
+from frugalnas.spaces.cell import CellSpace
+
+LATENCY = "latency_ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a network. `inputs`: the shapes of the maps that it reads.
+
+    `layers` run on the one input; a "sum" and a "concatenation" of several have none. `name` says all of it.
+    """
+
+    name: str
+    kind: Literal["layers", "sum", "concatenation"]
+    layers: Layers
+    inputs: tuple[Shape, ...]
+
+    @property
+    def output(self) -> Shape:
+        """(C, H, W) of the result."""
+        channels, *size = self.inputs[0]
+        match self.kind:
+            case "layers":
+                return shape_after(self.layers, self.inputs[0])
+            case "sum":
+                return self.inputs[0]
+            case "concatenation":
+                return len(self.inputs) * channels, size[0], size[1]
+
+    @property
+    def elements(self) -> int:
+        """The elements that it reads and writes."""
+        return sum(map(prod, self.inputs)) + prod(self.output)
+
+
+class NetworkSpace(Protocol):
+    """A space whose networks are given as plain data."""
+
+    def network(self, genotype: Genotype) -> Network: ...
+
+
+@dataclass(frozen=True)
+class PieceCost:
+    """The cost `latency_ms` for `core.Objective`: the sum of `prices`, in ms by the name of a piece, over a network.
+
+    `once`: ms that any network takes beside its pieces. Raises KeyError for a network with a piece that has no price;
+    `pieces_of` says which a space needs.
+    """
+
+    prices: Mapping[str, float]
+    once: float = 0.0
+
+    def __call__(self, space: NetworkSpace, genotype: Genotype) -> float:
+        prices = self.prices
+        return self.once + sum(prices[piece.name] for piece in pieces(space.network(genotype)))
+
+
+def pieces(network: Network) -> Iterator[Piece]:
+    """The pieces of a network, each as often as it occurs, in the order in which they run.
+
+    An identity is no piece, nor is a block of nothing but `none`: these take next to no time.
+    """
+    skeleton = network.skeleton
+    image = (skeleton.in_channels, skeleton.resolution, skeleton.resolution)
+    for place, layers in zip(("first", "second"), skeleton.stems(), strict=True):
+        if layers:
+            yield _layers(f"{place} {skeleton.stem} stem", layers, image)
+            image = shape_after(layers, image)
+    for cell, site in network.cells:
+        yield from _inputs(site)
+        yield from _blocks(cell, site)
+        yield from (_halved(site.channels, site.newer[1:]) for state in cell.concat if site.stride(state) == 2)
+        yield _joined("concatenation", (site.channels, *site.size), len(cell.concat))
+    yield _layers("classifier", skeleton.classifier(network.output[0]), network.output)
+
+
+def pieces_of(space: CellSpace) -> dict[str, Piece]:
+    """Every piece that some network of the space has, by name."""
+    found: dict[str, Piece] = {}
+    for width in _widths(space):
+        blocks = tuple(((operation, 0), (operation, 2)) for operation in space.operations)
+        states = (2,) * width if space.concat in ("all", "loose") else (0, *(2,) * (width - 1))
+        cell = Cell(blocks, states)
+        found |= {piece.name: piece for piece in pieces(stack(space.skeleton, cell, cell, False))}
+    return found
+
+
+def _widths(space: CellSpace) -> set[int]:
+    """How many states a cell of the space may concatenate."""
+    match space.concat:
+        case "all":
+            return {space.blocks}
+        case "loose":
+            return {*range(1, space.blocks + 1)}
+        case "unused":
+            return {*range(1, space.blocks + 3)}
+        case lists:
+            return {len(states) for states in lists}
+
+
+def _blocks(cell: Cell, site: Site) -> Iterator[Piece]:
+    for block in cell.blocks:
+        summands = [edge for edge in edges(block) if edge[0] != "none"]
+        for operation, state in summands:
+            stride = site.stride(state)
+            if operation != "skip_connect" or stride == 2:
+                yield _edge(operation, site.channels, stride, site.newer[1:] if state < 2 else site.size)
+        if len(summands) == 2:
+            yield _joined("sum", (site.channels, *site.size), 2)
+
+
+@lru_cache(maxsize=1 << 12)
+def _inputs(site: Site) -> tuple[Piece, Piece]:
+    older, newer = site.inputs()
+    after = "factorised reduction" if site.after_reduction else "projection"
+    return _layers(after, older, site.older), _layers("projection", newer, site.newer)
+
+
+@lru_cache(maxsize=1 << 12)
+def _edge(operation: str, channels: int, stride: int, size: tuple[int, int]) -> Piece:
+    name = operation if stride == 1 else f"{operation} stride {stride}"
+    return _layers(name, OPERATIONS[operation](channels, stride), (channels, *size))
+
+
+def _halved(channels: int, size: tuple[int, int]) -> Piece:
+    """A cell input on its way into the output of a reduction cell: the layers of `Site.output`."""
+    return _edge("skip_connect", channels, 2, size)
+
+
+@lru_cache(maxsize=1 << 12)
+def _joined(kind: Literal["sum", "concatenation"], shape: Shape, number: int) -> Piece:
+    return Piece(f"{kind} of {number} {_words(shape)}", kind, (), (shape,) * number)
+
+
+@lru_cache(maxsize=1 << 12)
+def _layers(name: str, layers: Layers, shape: Shape) -> Piece:
+    to = shape_after(layers, shape)[0]
+    return Piece(f"{name} {_words(shape)}" + (f" to {to}" if to != shape[0] else ""), "layers", layers, (shape,))
+
+
+def _words(shape: Shape) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,49 @@
+"""What a study found, from its journal alone: tables, a picture and a page. See docs/report.md."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from frugalnas import store
+from frugalnas.core import Trial
+from frugalnas.record import Record, load
+from frugalnas.report.text import TITLES, amount, ending_of, front_table, summary, table, text_of
+
+__all__ = ["TITLES", "amount", "ending_of", "front_table", "summary", "table", "text_of", "write_report"]
+
+
+def write_report(folder: Path) -> Record:
+    """Write `front.csv`, `trials.csv`, `front.svg` and `report.html` into the run folder.
+
+    Works at any time, also while the search runs. Returns what they were made of. Raises InputError as `record.load`.
+    """
+    from frugalnas.report.page import page_of
+    from frugalnas.report.picture import svg_of_front
+
+    record = load(folder)
+    picture = svg_of_front(record)
+    texts = {
+        "front.csv": _csv(record, record.front),
+        "trials.csv": _csv(record, record.trials),
+        "front.svg": picture,
+        "report.html": page_of(record, picture),
+    }
+    for name, text in texts.items():  # a path may have bytes that are no UTF-8, which Python keeps as surrogates
+        store.write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
+    return record
+
+
+def _csv(record: Record, trials: Sequence[Trial]) -> str:
+    front = {trial.number for trial in record.front}
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["trial", "status", "front", *record.columns, "seconds", "reason", "genotype"])
+    for trial in trials:
+        values = [trial.values.get(name, "") for name in record.columns]
+        genotype = " ".join(map(str, trial.candidate.genotype))
+        seconds, reason = record.seconds.get(trial.number, ""), " ".join(trial.reason.split())
+        writer.writerow([trial.number, trial.status, int(trial.number in front), *values, seconds, reason, genotype])
+    return file.getvalue()

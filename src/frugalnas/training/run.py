@@ -1,0 +1,233 @@
+"""One training, from the images to the files in its folder; and how it goes on after whatever ended it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from frugalnas.core import InputError
+from frugalnas.model import FILE as MODEL
+from frugalnas.model import Model, load_weights
+from frugalnas.spaces.architecture import Architecture
+from frugalnas.store import LOCK, write_atomically
+from frugalnas.tasks.augment import Normalise
+from frugalnas.tasks.checkpoint import packed, unpack
+from frugalnas.tasks.classification import rated, scores
+from frugalnas.tasks.data import DataSource, absolute, refuse_among_images
+from frugalnas.tasks.loop import Watch
+from frugalnas.tasks.loop import epochs as epochs_of
+from frugalnas.tasks.recipe import Budget, Recipe
+from frugalnas.training.page import page_of
+from frugalnas.training.settings import (
+    ARCHITECTURE,
+    CHECKPOINT,
+    METRICS,
+    PAGE,
+    Settings,
+    begin,
+    is_finished,
+    refuse_another,
+    settings_of,
+)
+from frugalnas.training.work import Work, on, prepared
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished training: its folder, the model, and what `metrics.json` says."""
+
+    folder: Path
+    model: Model
+    metrics: Mapping[str, Any]
+
+
+def train(
+    architecture: Architecture,
+    data: DataSource,
+    recipe: Recipe,
+    *,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    validate: bool = False,
+    out: Path,
+    source: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train `architecture`, made to fit the images of `data`, for exactly one of `epochs` and `minutes`, into `out`.
+
+    All images but the test images are trained on. With `validate` the validation part is kept out, and its error is
+    measured after every epoch. The test images are scored once, at the end; where the data has none, the validation
+    part is kept out and scored at the end in their place. `source`: where the architecture is from, plain JSON values
+    for `metrics.json`. `progress` is called whenever the loss is looked at, with `epoch` (from 1), `progress` (the
+    share that is over), `loss` (mean of the epoch so far), `lr`, `seconds`, `left` (seconds), `validation_error` (None
+    where there is none yet).
+
+    Goes on where a training with the same settings was interrupted; one that is finished is only read. Raises
+    InputError for a folder with another training, for what is wrong with the arguments or the images, and where the
+    loss becomes NaN or infinite.
+    """
+    refuse_among_images(data, out)
+    budget = Budget(epochs, minutes)
+    settings = Settings(architecture, absolute(data), recipe, budget, seed, device, validate, source or {})
+    return _run(out, settings, progress)
+
+
+def resume(folder: Path, progress: Progress | None = None) -> Trained:
+    """Go on with the training in `folder`; one that is finished is only read. Raises InputError as `train` does."""
+    return _run(folder, settings_of(folder), progress)
+
+
+def _run(folder: Path, settings: Settings, progress: Progress | None) -> Trained:
+    began = time.monotonic()
+    refuse_another(folder, settings)
+    if is_finished(folder):
+        return _finished(folder)
+    work = prepared(settings, began)
+    with _locked(folder):
+        if is_finished(folder):  # by another process, in the meantime
+            return _finished(folder)
+        begin(folder, settings, work.fingerprint())
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return _scored(folder, work, *_trained(folder, work, began, progress))
+        except FloatingPointError as error:
+            lower = f"a lower one, such as --set recipe.lr={settings.recipe.lr / 4:g}, may help (in another --out)"
+            raise InputError(f"{error}; recipe.lr is {settings.recipe.lr:g}: {lower}") from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped, go on with: frugalnas resume {folder}") from None
+
+
+def _finished(folder: Path) -> Trained:
+    """Read what a finished training left."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)  # where it was killed just before it did so itself
+    try:
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / METRICS} cannot be read: {error}") from None
+    return Trained(folder, Model.load(folder), metrics)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder, made where needed, for this process alone."""
+    if (folder / LOCK).is_symlink():  # in a folder from somebody else it may lead anywhere
+        raise InputError(f"{folder / LOCK} is a link to another file")
+    lock = FileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{folder} is in use: another process is training there") from None
+    except OSError as error:
+        raise InputError(f"cannot write in {folder}: {error.strerror}") from None
+    try:
+        for torn in folder.glob(".*.[0-9]*"):  # half a file, of a process that was killed while it wrote
+            torn.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def _trained(folder: Path, work: Work, began: float, progress: Progress | None) -> tuple[list[dict[str, Any]], float]:
+    """Train to the end, from the checkpoint where there is one. `began`: when this session did.
+
+    Returns what each epoch was, and when the training would have begun had it run in one go. The state after every
+    epoch is packed at once, but written at most every ten seconds, and when the training ends in whatever way.
+    """
+    settings, images, budget = work.settings, work.train, work.budget
+    asked = json.dumps(settings.to_json() | {"source": None})  # where it is from makes it no other training
+    history: list[dict[str, Any]] = []
+    if (folder / CHECKPOINT).exists():
+        state = unpack(folder / CHECKPOINT, work.learner, asked)
+        history, budget = state["epochs"], Budget(**state["budget"])
+        began -= state["seconds"]
+    running = epochs_of(
+        work.learner,
+        *on(work.device, images),
+        settings.recipe.at(images.resolution, images.resolution),
+        budget,
+        settings.seed,
+        work.normalise,
+        done=len(history),
+        seconds=time.monotonic() - began,
+        watch=_watch(progress, history, settings.budget, began),
+    )
+    unwritten, written = b"", time.monotonic()
+    try:
+        for epoch in running:
+            history.append(asdict(epoch))
+            if work.validation is not None and settings.validate:
+                history[-1]["validation_error"] = scores(*work.logits(work.validation))["error"]
+            state = {"epochs": history, "seconds": time.monotonic() - began, "budget": asdict(budget)}
+            unwritten = packed(work.learner, asked, state)
+            if time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS:
+                write_atomically(folder / CHECKPOINT, unwritten)
+                unwritten, written = b"", time.monotonic()
+    finally:
+        if unwritten:
+            write_atomically(folder / CHECKPOINT, unwritten)
+    return history, began
+
+
+def _watch(
+    progress: Progress | None, history: Sequence[Mapping[str, Any]], budget: Budget, began: float
+) -> Watch | None:
+    """What the loop is to call so that `progress` is told."""
+    if progress is None:
+        return None
+
+    def watch(share: float, loss: float, lr: float) -> None:
+        seconds = time.monotonic() - began
+        left = 60 * budget.minutes - seconds if budget.minutes else seconds * (1 - share) / share
+        error = history[-1].get("validation_error") if history else None
+        told = {"epoch": len(history) + 1, "progress": share, "loss": loss, "lr": lr, "validation_error": error}
+        progress(told | {"seconds": seconds, "left": max(left, 0.0)})
+
+    return watch
+
+
+def _scored(folder: Path, work: Work, history: list[dict[str, Any]], began: float) -> Trained:
+    """Score the result, once, and write all files of a finished training."""
+    architecture, settings = work.architecture, work.settings
+    network = architecture.space.build(architecture.genotype)
+    state = work.learner.result.state_dict()
+    load_weights(network, {k: tensor.cpu() for k, tensor in state.items() if not k.startswith("auxiliary.")})
+    normalise = Normalise(work.normalise.mean.cpu(), work.normalise.std.cpu())
+    asked = settings.to_json()
+    notes = {name: asked[name] for name in ("data", "recipe", "budget", "seed", "source")}
+    model = Model(architecture, network.eval(), work.train.classes, normalise, notes)
+    count = architecture.space.count(architecture.genotype)
+    parts = {"test": work.test, "validation": work.validation}
+    scored = {
+        name: None if images is None else rated(*work.logits(images), images.classes) for name, images in parts.items()
+    }
+    metrics: dict[str, Any] = {
+        "format": "frugalnas/metrics",
+        "version": 1,
+        "params": count.params,
+        "macs": count.macs,
+        "seconds": round(time.monotonic() - began, 3),
+        "images": len(work.train),
+        "epochs": history,
+        **scored,
+        "source": dict(settings.source),
+    }
+    model.save(folder / MODEL)
+    architecture.save(folder / ARCHITECTURE)
+    write_atomically(folder / PAGE, page_of(folder, settings, metrics))
+    write_atomically(folder / METRICS, json.dumps(metrics, indent=1) + "\n")
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return Trained(folder, model, metrics)

@@ -1,0 +1,129 @@
+"""A training made ready: the images in memory, and the network, adapted to them, on the device."""
+
+from __future__ import annotations
+
+import logging
+import time
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from frugalnas.core import InputError
+from frugalnas.spaces.architecture import Architecture
+from frugalnas.tasks.augment import Normalise, measure
+from frugalnas.tasks.classification import device_of, notes_on
+from frugalnas.tasks.data import Images, find_test, load_search, load_train
+from frugalnas.tasks.loop import Learner, learner, predict
+from frugalnas.tasks.recipe import Budget
+from frugalnas.training.settings import Settings
+
+BATCH = 256  # images at once when scoring
+WRITING = 1.0  # seconds that the files at the end may take
+_log = logging.getLogger(__name__)  # which, unless told otherwise, prints warnings on stderr
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A training made ready.
+
+    `train`: the images to train on. `validation`: None where these are among them. `test`: None where the data has no
+    such part. `architecture`: made to fit the images, without an auxiliary head. `budget`: that of the settings without
+    the time for scoring.
+    """
+
+    settings: Settings
+    train: Images
+    validation: Images | None
+    test: Images | None
+    architecture: Architecture
+    device: torch.device
+    normalise: Normalise
+    learner: Learner
+    budget: Budget
+
+    def fingerprint(self) -> str:
+        """A checksum of all images and labels, by which a resumed training sees that they changed."""
+        checksum = 0
+        for images in (self.train, self.validation, self.test):
+            if images is not None:
+                checksum = zlib.crc32(np.ascontiguousarray(images.pixels).data, checksum)
+                checksum = zlib.crc32(images.labels.tobytes(), checksum)
+        return f"{checksum:08x}"
+
+    def logits(self, images: Images) -> tuple[Tensor, Tensor]:
+        """What the result of the training so far says of images (N, classes), and their labels (N,)."""
+        pixels, labels = on(self.device, images)
+        return predict(self.learner.result, pixels, self.normalise, BATCH), labels
+
+
+class TooShort(InputError):
+    """The minutes of a training do not even last for reading the images and scoring them."""
+
+
+def on(device: torch.device, images: Images) -> tuple[Tensor, Tensor]:
+    """Pixels and labels on the device."""
+    pixels, labels = (np.require(array, requirements="W") for array in (images.pixels, images.labels))
+    return torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device)
+
+
+def prepared(settings: Settings, began: float) -> Work:
+    """Read the images and build the network. What can be wrong with them is found here, before a file is written.
+
+    `began`: the moment, by `time.monotonic`, at which the time of the budget began. Raises InputError.
+    """
+    validation, test = None, find_test(settings.data)
+    if test is None or settings.validate:
+        images, validation = load_search(settings.data)
+    else:
+        images = load_train(settings.data)
+    parts = [part for part in (images, validation, test) if part is not None]
+    for note in notes_on(parts, settings.data):
+        _log.warning("frugalnas: %s", note)
+    given, recipe, device = settings.architecture, settings.recipe, device_of(settings.device)
+    space = replace(
+        given.space,
+        in_channels=images.in_channels,
+        classes=len(images.classes),
+        resolution=images.resolution,
+        auxiliary=False,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = replace(space, auxiliary=recipe.auxiliary > 0).build(given.genotype)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalise = measure(on(torch.device("cpu"), images)[0])
+    normalise = Normalise(normalise.mean.to(device), normalise.std.to(device))
+    budget = settings.budget
+    if budget.minutes is not None:
+        scoring = _seconds_to_score(network, images, normalise, device, sum(map(len, parts[1:])))
+        budget = _training_time(budget.minutes, scoring, time.monotonic() - began)
+    architecture = Architecture(space, given.genotype)
+    return Work(
+        *(settings, images, validation, test, architecture, device, normalise),
+        *(learner(network, recipe), budget),
+    )
+
+
+def _seconds_to_score(
+    network: nn.Module, images: Images, normalise: Normalise, device: torch.device, count: int
+) -> float:
+    """How long it takes to score `count` images: measured on a few, with a quarter more to be on the safe side."""
+    few, _ = on(device, images.at(np.arange(min(2 * BATCH, len(images)))))
+    seconds = 0.0
+    for _ in range(2):  # the first time is slower
+        start = time.monotonic()
+        predict(network, few, normalise, BATCH)
+        seconds = time.monotonic() - start
+    return 1.25 * seconds * count / len(few)
+
+
+def _training_time(minutes: float, scoring: float, spent: float) -> Budget:
+    """What is left of `minutes` for training once the images are scored and the files written at its end."""
+    rest = 60 * minutes - scoring - WRITING
+    if rest <= spent:
+        needed = spent + scoring + WRITING
+        raise TooShort(f"minutes = {minutes:g}: reading the images and scoring them takes {needed:.0f} s of that")
+    return Budget(minutes=rest / 60)
