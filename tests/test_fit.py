@@ -52,15 +52,26 @@ def data(tmp_path_factory):
         return images(folder / "corners.npz", x_test=test["x_train"], y_test=test["y_train"])
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture(scope="module")
-def fitted(data, tmp_path_factory):
+def seen_on_a_terminal():
+    return Terminal()
+
+
+@pytest.fixture(scope="module")
+def fitted(data, tmp_path_factory, seen_on_a_terminal):
     """A fit by the command line; its folder and what it printed."""
-    folder = tmp_path_factory.mktemp("fit")
+    folder, said = tmp_path_factory.mktemp("fit"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        said: list[str] = []
-        patch.setattr("builtins.print", lambda *words, **_: said.extend(map(str, words)))
+        patch.setenv("TERM", "xterm")
+        patch.setattr(sys, "stdout", said)
+        patch.setattr(sys, "stderr", seen_on_a_terminal)
         assert run(*fitting(*FORMATS, data=data, out=folder / "out")) == 0
-    return folder / "out", said
+    return folder / "out", said.getvalue()
 
 
 def complaint(capsys, *arguments, code=2):
@@ -83,12 +94,16 @@ def test_it_searches_picks_trains_exports_and_says_where(fitted, data):
     assert metrics["test"]["error"] == np.mean(model.logits(test.pixels).argmax(1) != test.labels)
     assert (out / "export" / "model.onnx").is_file() and (out / "search" / "report.html").is_file()
     assert 'href="../model/model.html"' in (out / "search" / "report.html").read_text()
-    text = "\n".join(said)
-    assert "120 train, 40 test" in text and "the limits accept" in text
-    assert f"pick      trial {trial.number}, most-accurate" in text
+    assert "120 train, 40 test" in said and "the limits accept" in said
+    assert f"pick      trial {trial.number}, most-accurate" in said
     for path in ("model/model.safetensors", "model/model.html", "search/report.html", "export/model.onnx"):
-        assert str(out / path) in text
-    assert f"test error {100 * metrics['test']['error']:.2f} % on 40 images" in text
+        assert str(out / path) in said
+    assert f"test error {100 * metrics['test']['error']:.2f} % on 40 images" in said
+
+
+def test_a_terminal_sees_the_search_and_the_training(fitted, seen_on_a_terminal):
+    seen = seen_on_a_terminal.getvalue()
+    assert "networks/min" in seen and "epoch 3" in seen and "pick" not in seen
 
 
 def test_the_same_command_again_only_reads(fitted, data, capsys, monkeypatch):
@@ -97,7 +112,8 @@ def test_the_same_command_again_only_reads(fitted, data, capsys, monkeypatch):
     for module, name in ((launch, "begin"), (launch, "resume"), (training, "train"), (training, "resume")):
         monkeypatch.setattr(module, name, None)
     assert run(*fitting(*FORMATS, data=data, out=out)) == 0
-    assert capsys.readouterr().out.splitlines() == said[-1].splitlines()
+    again = capsys.readouterr().out
+    assert again.startswith("finished") and said.endswith(again)
     assert run("resume", out, "--json") == 0
     assert json.loads(capsys.readouterr().out)["folder"] == str(out)
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
@@ -234,31 +250,6 @@ def test_a_second_process_is_refused(fitted, capsys):
     out, _ = fitted
     with stages._locked(out):
         assert f"{out} is open in another process" in complaint(capsys, "resume", out)
-
-
-def test_a_terminal_sees_the_search_and_the_training(data, tmp_path, monkeypatch, capsys):
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setenv("TERM", "xterm")
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    assert run(*fitting("--json", data=data, out=tmp_path / "out")) == 0
-    seen = terminal.getvalue()
-    assert "networks/min" in seen and "epoch 3" in seen and "pick      trial" in seen
-    assert json.loads(capsys.readouterr().out)["metrics"]["params"] <= 9000
-
-
-def test_the_time_of_sessions_that_were_killed_counts(fitted, tmp_path, capsys):
-    out = tmp_path / "out"
-    shutil.copytree(fitted[0], out)
-    file = out / "fit.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "done": {}, "seconds": 100.0}))
-    with (out / "search" / store.TIMES).open("a") as times:
-        times.write('{"elapsed": 1000.0}\n')
-    assert run("resume", out, "--json") == 0
-    assert 1100 < json.loads(capsys.readouterr().out)["seconds"] < 1200
 
 
 def test_a_training_for_which_no_time_is_left_is_one_epoch(data, tmp_path, monkeypatch, capsys):
