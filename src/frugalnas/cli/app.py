@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -50,3 +51,12 @@ def say(value: str | Mapping[str, Any]) -> None:
 def complain(message: str, code: int = 2) -> int:
     print(f"frugalnas: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Within it Ctrl-C ends in one line, which says how to go on, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(complain(str(interrupt) or "stopped", 130)) from None

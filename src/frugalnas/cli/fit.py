@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from frugalnas.cli.app import app, say
+from frugalnas.cli.app import app, say, stoppable
 from frugalnas.cli.options import Config, Data, Json, Limit, Method, Preset, Root, Seed, Set, Strict, Workers
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _told(as_json: bool) -> Iterator[Watch]:
     def tell(line: str) -> None:
         print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
-    try:
+    with stoppable():
         if sys.stderr.isatty():
             from frugalnas.cli.latency import measuring
             from frugalnas.progress import live, training
@@ -98,9 +98,6 @@ def _told(as_json: bool) -> Iterator[Watch]:
             yield Watch(tell, partial(measuring, "timing parts of networks for latency_ms"), live, training)
         else:
             yield Watch(tell)
-    except KeyboardInterrupt as interrupt:
-        print(f"frugalnas: {interrupt}" if interrupt.args else "frugalnas: stopped", file=sys.stderr)
-        raise typer.Exit(130) from None
 
 
 def _print(fitted: Fitted, as_json: bool) -> None:

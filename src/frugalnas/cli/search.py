@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from frugalnas.cli.app import app, complain, say
+from frugalnas.cli.app import app, complain, say, stoppable
 from frugalnas.cli.options import (
     Config,
     Data,
@@ -115,7 +115,7 @@ def report(
     pick: Annotated[int | None, typer.Option(help="Show this many networks, spread evenly along the front.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the front of a search; write front.csv, trials.csv and report.html into its folder.
+    """Print the front of a search; write report.html, front.svg, front.csv and trials.csv into its folder.
 
     Works at any time, also while the search is running.
     """
@@ -170,7 +170,7 @@ def _tree(
 @contextmanager
 def _watched(tree: dict[str, Any]) -> Iterator[Any]:
     """A live view of the search on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130."""
-    try:
+    with stoppable():
         if sys.stderr.isatty():
             from frugalnas.progress import live
 
@@ -178,9 +178,6 @@ def _watched(tree: dict[str, Any]) -> Iterator[Any]:
                 yield progress
         else:
             yield None
-    except KeyboardInterrupt as interrupt:
-        print(f"frugalnas: {interrupt}" if interrupt.args else "frugalnas: stopped", file=sys.stderr)
-        raise typer.Exit(130) from None
 
 
 def _print_result(result: Result, as_json: bool) -> None:

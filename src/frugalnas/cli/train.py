@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from frugalnas.cli.app import app, say
+from frugalnas.cli.app import app, say, stoppable
 from frugalnas.cli.options import Json, Pick, Root, TrialNumber
 from frugalnas.core import InputError, nearest
 
@@ -152,7 +152,7 @@ def watched_training(folder: Path) -> Iterator[Any]:
     from frugalnas.training import is_finished
 
     finished = is_finished(folder)
-    try:
+    with stoppable():
         if sys.stderr.isatty():
             from frugalnas.progress import training
 
@@ -160,9 +160,6 @@ def watched_training(folder: Path) -> Iterator[Any]:
                 yield progress
         else:
             yield None
-    except KeyboardInterrupt as interrupt:
-        print(f"frugalnas: {interrupt}" if interrupt.args else "frugalnas: stopped", file=sys.stderr)
-        raise typer.Exit(130) from None
     if finished:
         print(f"frugalnas: {folder} was trained before: nothing was left to do", file=sys.stderr)
 

@@ -50,7 +50,7 @@ def _layer(layer: plan.Layer) -> nn.Module:
 
 
 class Shift(nn.Module):
-    """See `plan.Shift`: (N, C, H, W) -> (N, C, H - 1, W - 1) for even sides, (N, C, H, W) for odd ones."""
+    """Without the first row and column: (N, C, H, W) -> (N, C, H - 1, W - 1), or padded to (N, C, H, W) at odd sides."""
 
     def forward(self, x: Tensor) -> Tensor:
         bottom, right = x.shape[2] % 2, x.shape[3] % 2

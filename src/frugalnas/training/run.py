@@ -31,6 +31,7 @@ from frugalnas.training.settings import (
     CHECKPOINT,
     METRICS,
     PAGE,
+    SETTINGS,
     Settings,
     begin,
     is_finished,
@@ -134,8 +135,9 @@ def _locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"cannot write in {folder}: {error.strerror}") from None
     try:
-        for torn in folder.glob(".*.[0-9]*"):  # half a file, of a process that was killed while it wrote
-            torn.unlink()
+        for name in (SETTINGS, CHECKPOINT, MODEL, ARCHITECTURE, PAGE, METRICS):
+            for torn in folder.glob(f".{name}.[0-9]*"):  # half a file, of a process that was killed while it wrote
+                torn.unlink()
         yield
     finally:
         lock.release()
