@@ -50,7 +50,7 @@ def _layer(layer: plan.Layer) -> nn.Module:
 
 
 class Shift(nn.Module):
-    """Without the first row and column: (N, C, H, W) -> (N, C, H - 1, W - 1), or padded to (N, C, H, W) at odd sides."""
+    """Without the first row and column: (N, C, H, W) -> (N, C, H - 1, W - 1); odd sides are padded to (N, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         bottom, right = x.shape[2] % 2, x.shape[3] % 2
