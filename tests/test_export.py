@@ -308,11 +308,11 @@ def test_a_format_that_crashes_is_told_and_the_others_go_on(folder, monkeypatch,
 
 def test_a_format_that_is_not_installed_says_what_to_install(folder, monkeypatch, capsys):
     there = exporting.find_spec
-    gone = ("executorch", "onnxruntime", "litert_torch")
+    gone = ("executorch", "torchao", "onnxruntime", "litert_torch", "ai_edge_litert", "ai_edge_quantizer")
     monkeypatch.setattr(exporting, "find_spec", lambda name: None if name in gone else there(name))
     assert missing("onnx") == "onnx needs onnxruntime: pip install 'frugalnas[export]'"
     assert run("export", folder, "--format", "executorch", "--format", "python") == 2
-    assert "executorch needs executorch: pip install 'frugalnas[executorch]'" in capsys.readouterr().err
+    assert "executorch needs executorch and torchao: pip install 'frugalnas[executorch]'" in capsys.readouterr().err
     assert not (folder / "export").exists()
     assert run("export", folder, "--samples", "20") == 0  # all that are installed
     printed = capsys.readouterr()
@@ -320,7 +320,10 @@ def test_a_format_that_is_not_installed_says_what_to_install(folder, monkeypatch
     assert len([line for line in printed.err.splitlines() if "pip install" in line]) == 6
     model = Model.load(folder)
     (each,) = export(model, ["litert"], folder / "again", noise(model))
-    assert each.error == "litert needs litert_torch: pip install 'frugalnas[litert]'"
+    assert (
+        each.error
+        == "litert needs litert_torch and ai_edge_litert and ai_edge_quantizer: pip install 'frugalnas[litert]'"
+    )
 
 
 def test_the_command_writes_beside_the_model_and_prints_facts(folder, capsys):

@@ -252,9 +252,10 @@ def test_a_second_process_is_refused(fitted, capsys):
         assert f"{out} is open in another process" in complaint(capsys, "resume", out)
 
 
-def test_a_training_for_which_no_time_is_left_is_one_epoch(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(stages, "_minutes_left", lambda job: 1e-6)
+def test_a_training_for_which_no_time_is_left_takes_some_more(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(stages, "_minutes_left", lambda job: 0.01)
     quick = ("--trials", 1, "--minutes", 1, *SMALL, "--set", "recipe.batch=16")
     assert run("fit", "--data", data, "--out", tmp_path / "out", *quick) == 0
-    assert "it is one epoch instead" in capsys.readouterr().out
-    assert len(json.loads((tmp_path / "out" / "model" / "metrics.json").read_text())["epochs"]) == 1
+    assert "more time is needed to read the images" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "out" / "model" / "metrics.json").read_text())
+    assert metrics["epochs"] and 0.6 < metrics["seconds"] < 30

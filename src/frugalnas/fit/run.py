@@ -205,11 +205,12 @@ def _train(job: _Job) -> dict[str, Any]:
         elif epochs is not None:
             trained = _trained(job, progress, epochs=epochs)
         else:
+            minutes = _minutes_left(job)
             try:
-                trained = _trained(job, progress, minutes=_minutes_left(job))
-            except training.TooShort as error:
-                job.watch.say(f"          {error}: it is one epoch instead")
-                trained = _trained(job, progress, epochs=1)
+                trained = _trained(job, progress, minutes=minutes)
+            except training.TooShort as error:  # twice, as it is an estimate
+                job.watch.say("          more time is needed to read the images and to score them")
+                trained = _trained(job, progress, minutes=minutes + 2 * error.seconds / 60)
     return {"seconds": trained.metrics["seconds"]}
 
 

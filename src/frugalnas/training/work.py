@@ -60,7 +60,11 @@ class Work:
 
 
 class TooShort(InputError):
-    """The minutes of a training do not even last for reading the images and scoring them."""
+    """The minutes of a training do not even last for what is not training, which takes `seconds`."""
+
+    def __init__(self, minutes: float, seconds: float) -> None:
+        super().__init__(f"minutes = {minutes:g}: reading the images and scoring them takes {seconds:.0f} s of that")
+        self.seconds = seconds
 
 
 def on(device: torch.device, images: Images) -> tuple[Tensor, Tensor]:
@@ -124,6 +128,5 @@ def _training_time(minutes: float, scoring: float, spent: float) -> Budget:
     """What is left of `minutes` for training once the images are scored and the files written at its end."""
     rest = 60 * minutes - scoring - WRITING
     if rest <= spent:
-        needed = spent + scoring + WRITING
-        raise TooShort(f"minutes = {minutes:g}: reading the images and scoring them takes {needed:.0f} s of that")
+        raise TooShort(minutes, spent + scoring + WRITING)
     return Budget(minutes=rest / 60)
