@@ -248,7 +248,7 @@ def test_a_search_that_rated_nothing_in_its_time_goes_on_until_it_has(data, tmp_
 
 def test_a_second_process_is_refused(fitted, capsys):
     out, _ = fitted
-    with stages._locked(out):
+    with store.locked(out / stages.LOCK, "held by the test"):
         assert f"{out} is open in another process" in complaint(capsys, "resume", out)
 
 

@@ -17,8 +17,8 @@ import socket
 import sys
 import time
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,28 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock file `path`, whose folder is made where needed, against other processes.
+
+    Raises InputError, with the words `busy`, where another process holds it, and where it cannot be made or is a link.
+    """
+    if path.is_symlink():  # in a folder from somebody else it may lead anywhere
+        raise InputError(f"{path} is a link to another file")
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(busy) from None
+    except OSError as error:
+        raise InputError(f"cannot write in {path.parent}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Journal:

@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="""Find small, accurate CNNs for your own images and your own device.
 
-    From images to networks:
+    From images to a device:
 
     - `frugalnas data check shoes/`: what is in your images, and what is wrong with them
 
@@ -28,7 +28,11 @@ app = typer.Typer(
 
     - `frugalnas search --data shoes/ --limit params=200k --out runs/shoes`: the Pareto front
 
-    - `frugalnas show runs/shoes --trial 17 --json`: one network, to build and to train
+    - `frugalnas train runs/shoes --pick knee --minutes 10`: one network trained for good, and its test error
+
+    - `frugalnas export runs/shoes/trained/trial-17`: files for the runtimes of devices, each checked
+
+    - `frugalnas fit --data shoes/ --limit params=200k --minutes 60`: all of it in one step
 
     Without `--data` every command works on images that come with the package.
     """,

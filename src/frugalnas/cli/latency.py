@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from frugalnas.cli.app import app, say
-from frugalnas.cli.options import Config, Data, Json, Method, Preset, Root, Set, Strict
+from frugalnas.cli.options import Config, Data, Json, Method, Preset, Root, Set, Strict, tree_of
 from frugalnas.core import InputError
 from frugalnas.latency.settings import Latency, Runtime
 from frugalnas.objectives.latency import LATENCY
@@ -209,12 +209,12 @@ def _settings(
     runtime: Runtime | None,
     threads: int | None,
 ) -> tuple[dict[str, Any], Latency]:
-    from frugalnas.config import assignment, options, resolve
+    from frugalnas.config import options
     from frugalnas.schema import construct
 
     given = {key: value for key, value in (("runtime", runtime), ("threads", threads)) if value is not None}
-    layers = [*map(assignment, assignments or ()), options(data=data, root=root, strict=strict), {"latency": given}]
-    tree = resolve(method, preset, file, layers)
+    layer = options(data=data, root=root, strict=strict) | {"latency": given}
+    tree = tree_of(method, preset, file, assignments, layer)
     return tree, construct(Latency, tree["latency"])
 
 

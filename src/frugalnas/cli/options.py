@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,3 +41,18 @@ Pick = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")]
 Run = Annotated[Path, typer.Argument(help="The folder of a search.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+def tree_of(
+    method: str | None,
+    preset: str | None,
+    file: Path | None,
+    assignments: Sequence[str] | None,
+    options: Mapping[str, Any],
+    limits: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """The complete configuration that the options of a command describe: see `config.resolve`."""
+    from frugalnas.config import assignment, limit, resolve
+
+    layers = [*map(assignment, assignments or ()), options, *map(limit, limits or ())]
+    return resolve(method, preset, file, layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +26,7 @@ from frugalnas.cli.options import (
     Strict,
     Trials,
     Workers,
+    tree_of,
 )
 from frugalnas.core import InputError
 
@@ -62,7 +63,7 @@ def search(
     from frugalnas.launch import begin
 
     given = options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed, strict=strict)
-    tree = _tree(method, preset, config, set_, given, limit)
+    tree = tree_of(method, preset, config, set_, given, limit)
     make_table(tree)
     with _watched(tree) as progress:
         result = begin(tree, out, progress)
@@ -144,27 +145,13 @@ def inspect(
     from frugalnas.launch import problem_of
     from frugalnas.survey import impossible, survey
 
-    tree = _tree(method, preset, config, set_, options(data=data, root=root, strict=strict), limit)
+    tree = tree_of(method, preset, config, set_, options(data=data, root=root, strict=strict), limit)
     make_table(tree)
     problem = problem_of(tree)
     found = survey(problem, samples)
     say({"config": tree, **found.to_json()} if as_json else found.text(tree["limits"]))
     if not found.possible:
         raise impossible(problem, found)
-
-
-def _tree(
-    method: str | None,
-    preset: str | None,
-    file: Path | None,
-    assignments: Sequence[str] | None,
-    options: Mapping[str, Any],
-    limits: Sequence[str] | None,
-) -> dict[str, Any]:
-    from frugalnas.config import assignment, limit, resolve
-
-    layers = [*map(assignment, assignments or ()), options, *map(limit, limits or ())]
-    return resolve(method, preset, file, layers)
 
 
 @contextmanager

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from frugalnas import launch, store
 from frugalnas.choose import choose
@@ -135,7 +134,7 @@ def resume(folder: str | Path, watch: Watch = UNWATCHED) -> Fitted:
     """Go on with the fit in `folder`; one that is finished is only read. Raises InputError for any other folder."""
     folder = Path(folder)
     read(folder)  # which says what is wrong before the lock is a file
-    with _locked(folder):
+    with store.locked(folder / LOCK, f"{folder} is open in another process"):
         plan, done, seconds = read(folder)
         for name, stage in _STAGES.items():
             if name in done:
@@ -265,12 +264,3 @@ _STAGES: dict[str, Callable[[_Job], dict[str, Any]]] = {
     "train": _train,
     "export": _export,
 }
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"{folder} is open in another process") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from frugalnas.core import Fidelity, InputError, nearest
 from frugalnas.tasks.augment import Normalise, measure
 from frugalnas.tasks.data import DataSource, Images, load_search
+from frugalnas.tasks.images import fingerprint
 from frugalnas.tasks.loop import fit, predict
 from frugalnas.tasks.recipe import Budget, Recipe
 
@@ -53,12 +53,7 @@ class Classification:
 
     def fingerprint(self) -> str:
         """A checksum of the images and labels of both parts, by which a resumed study sees that its data changed."""
-        checksum = 0
-        for images in _parts(self.data):
-            checksum = zlib.crc32(
-                images.labels.tobytes(), zlib.crc32(np.ascontiguousarray(images.pixels).data, checksum)
-            )
-        return f"{checksum:08x}"
+        return fingerprint(_parts(self.data))
 
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the images were read: files left out, sizes and colours made equal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -90,6 +91,15 @@ class Images:
         """The images at `indices`, in that order."""
         files = tuple(self.files[i] for i in indices) if self.files else ()
         return replace(self, pixels=self.pixels[indices], labels=self.labels[indices], files=files)
+
+
+def fingerprint(parts: Sequence[Images]) -> str:
+    """A checksum of the pixels and labels of all parts, by which it is seen that they changed."""
+    checksum = 0
+    for images in parts:
+        pixels = np.ascontiguousarray(images.pixels)
+        checksum = zlib.crc32(images.labels.tobytes(), zlib.crc32(pixels.data, checksum))
+    return f"{checksum:08x}"
 
 
 def split(images: Images, validation: float, seed: int) -> tuple[Images, Images]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from frugalnas.core import InputError
 from frugalnas.model import FILE as MODEL
 from frugalnas.model import Model, load_weights
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.store import LOCK, write_atomically
+from frugalnas.store import LOCK, locked, write_atomically
 from frugalnas.tasks.augment import Normalise
 from frugalnas.tasks.checkpoint import packed, unpack
 from frugalnas.tasks.classification import rated, scores
@@ -124,23 +123,11 @@ def _finished(folder: Path) -> Trained:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """The folder, made where needed, for this process alone."""
-    if (folder / LOCK).is_symlink():  # in a folder from somebody else it may lead anywhere
-        raise InputError(f"{folder / LOCK} is a link to another file")
-    lock = FileLock(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(f"{folder} is in use: another process is training there") from None
-    except OSError as error:
-        raise InputError(f"cannot write in {folder}: {error.strerror}") from None
-    try:
+    with locked(folder / LOCK, f"{folder} is in use: another process is training there"):
         for name in (SETTINGS, CHECKPOINT, MODEL, ARCHITECTURE, PAGE, METRICS):
             for torn in folder.glob(f".{name}.[0-9]*"):  # half a file, of a process that was killed while it wrote
                 torn.unlink()
         yield
-    finally:
-        lock.release()
 
 
 def _trained(folder: Path, work: Work, began: float, progress: Progress | None) -> tuple[list[dict[str, Any]], float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from frugalnas.spaces.architecture import Architecture
 from frugalnas.tasks.augment import Normalise, measure
 from frugalnas.tasks.classification import device_of, notes_on
 from frugalnas.tasks.data import Images, find_test, load_search, load_train
+from frugalnas.tasks.images import fingerprint
 from frugalnas.tasks.loop import Learner, learner, predict
 from frugalnas.tasks.recipe import Budget
 from frugalnas.training.settings import Settings
@@ -46,12 +46,7 @@ class Work:
 
     def fingerprint(self) -> str:
         """A checksum of all images and labels, by which a resumed training sees that they changed."""
-        checksum = 0
-        for images in (self.train, self.validation, self.test):
-            if images is not None:
-                checksum = zlib.crc32(np.ascontiguousarray(images.pixels).data, checksum)
-                checksum = zlib.crc32(images.labels.tobytes(), checksum)
-        return f"{checksum:08x}"
+        return fingerprint([part for part in (self.train, self.validation, self.test) if part is not None])
 
     def logits(self, images: Images) -> tuple[Tensor, Tensor]:
         """What the result of the training so far says of images (N, classes), and their labels (N,)."""
