@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import pytest
 
@@ -63,16 +64,65 @@ def test_a_repeated_architecture_is_answered_from_the_record():
     assert same.reason == again.reason == "same as trial 0" and first.reason == other.reason == ""
 
 
-def test_another_rung_is_not_a_repeat():
-    class Rungs(Listed):
-        def ask(self, rng):
-            return Candidate((0, 1), rung=len(self.left)) if super().ask(rng) else None
+@dataclass(frozen=True)
+class Seeds:
+    """Gives the seed that it was handed, and counts images."""
 
+    images: float = 10.0
+
+    def evaluate(self, candidate, space, seed):
+        return {"error": float(seed % 2**40), "images": self.images}
+
+
+class Given:
+    """Asks for the candidates that it is given."""
+
+    def __init__(self, *candidates):
+        self.left = list(candidates)
+
+    def ask(self, rng):
+        return self.left.pop(0) if self.left else None
+
+    def tell(self, trial):
+        pass
+
+
+def rated(*candidates, **budget):
     work = problem(genes=2)
-    work = Problem(work.space, work.objectives, (Noisy(), Noisy()))
-    study = Study(work, Rungs((0, 0), (0, 0)))
-    study.run(InProcess())
-    assert study.trials[0].values != study.trials[1].values
+    study = Study(Problem(work.space, work.objectives, (Seeds(), Seeds(100.0))), Given(*candidates))
+    return study, study.run(InProcess(), **budget)
+
+
+def test_another_rung_is_no_repeat_and_has_the_seed_of_the_first_trial_of_its_architecture():
+    study, _ = rated(Candidate((1, 1)), Candidate((0, 1)), Candidate((1, 0), rung=1))
+    other, low, high = study.trials
+    assert not high.reason and low.values["error"] == high.values["error"] != other.values["error"]
+
+
+def test_a_candidate_that_inherits_shared_weights_is_rated_anew_with_a_seed_of_its_own():
+    study, _ = rated(*(Candidate((0, 1), inherits=version) for version in (0, 0, 1)))
+    assert len({trial.values["error"] for trial in study.trials}) == 3
+    assert not any(trial.reason for trial in study.trials)
+    assert study.images == 30
+
+
+def test_what_is_inherited_is_in_the_journal(tmp_path):
+    journal = Journal.create(tmp_path, {"seed": 0})
+    candidates = [Candidate((0, 1), inherits=0), Candidate((0, 2))]
+    work = problem(genes=2)
+    Study(work, Given(*candidates), journal=journal).run(InProcess())
+    journal.close()
+    journal = Journal(tmp_path)
+    assert [event.get("inherits") for event in journal.events if "ask" in event] == [0, None]
+    assert [trial.candidate for trial in Study(work, Given(*candidates), journal=journal).trials] == candidates
+    journal.close()
+
+
+def test_a_budget_of_images_counts_those_of_the_told_trials_and_no_repeats():
+    candidates = [Candidate((0, 0)), Candidate((0, 0)), Candidate((0, 1)), Candidate((0, 1), rung=1), Candidate((1, 1))]
+    study, ended = rated(*candidates, images=120)
+    assert ended == "images" and study.images == 120 and len(study.trials) == 4
+    assert rated(*candidates, images=1000)[1] == "finished"
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,15 @@ from frugalnas.spaces import SPACES
 from frugalnas.strategies import STRATEGIES
 from frugalnas.tasks.data import DataSource
 
-_BUDGETS = ("trials", "minutes")
+_BUDGETS = ("trials", "minutes", "epochs")
 _PLACE = re.compile("[0-9]{1,9}")  # of an entry in a list
 
 # What each part is given by others, and so is no key of its section.
 _GIVEN = {
     "task": {"data"},
     "space": {"in_channels", "classes", "resolution"},
-    "strategy": {"space", "objectives"},
-    "estimators": {"task"},
+    "strategy": {"space", "objectives", "weight_set"},
+    "estimators": {"task", "folder"},
 }
 
 
@@ -42,7 +42,8 @@ class Settings:
     """The keys of a configuration that belong to no part.
 
     `objectives` are minimised, in this order; `limits` maps costs to the most that is accepted. `trials` (rated ones)
-    and `minutes` are totals over all sessions; `max_rejections` candidates in a row beyond a limit end the search.
+    `minutes` and `epochs` (passes over the training images, all trials together) are totals over all sessions;
+    `max_rejections` candidates in a row beyond a limit end the search.
     `ordered` tells trials in the order asked, so that the journal does not depend on timing.
     """
 
@@ -53,6 +54,7 @@ class Settings:
     seed: int = 0
     trials: int | None = None
     minutes: float | None = None
+    epochs: float | None = None
     ordered: bool = True
     max_rejections: int = 10_000
 
@@ -63,7 +65,7 @@ class Settings:
             raise InputError(f"objectives = {', '.join(self.objectives)}: one of them stands there twice")
         if self.seed < 0:
             raise InputError(f"seed = {self.seed}: expected 0 or more")
-        for name in ("trials", "minutes", "max_rejections"):
+        for name in ("trials", "minutes", "epochs", "max_rejections"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:
                 raise InputError(f"{name} = {value}: expected more than 0 and less than a thousand million")
@@ -97,8 +99,8 @@ def resolve(
 def changed(tree: Tree, *layers: Mapping[str, Any]) -> Tree:
     """`tree` with each of `layers` laid over it, completed.
 
-    A budget in `layers`, of trials or of minutes, replaces the whole budget of `tree`: `minutes` alone means that no
-    number of trials ends the search earlier, and `trials` alone that no time does.
+    A budget in `layers`, of trials, minutes or epochs, replaces the whole budget of `tree`: `minutes` alone means that
+    no number of trials ends the search earlier, and `trials` alone that no time does.
     """
     if any(layer.get(key) is not None for layer in layers for key in _BUDGETS):
         tree = {**tree, **dict.fromkeys(_BUDGETS)}
@@ -164,6 +166,7 @@ def options(
     root: str | None = None,
     trials: int | None = None,
     minutes: float | None = None,
+    epochs: float | None = None,
     workers: int | None = None,
     seed: int | None = None,
     strict: bool = False,
@@ -174,7 +177,8 @@ def options(
         "executor": {"workers": workers},
     }
     given: Tree = {section: {k: v for k, v in keys.items() if v is not None} for section, keys in sections.items()}
-    return given | {k: v for k, v in (("trials", trials), ("minutes", minutes), ("seed", seed)) if v is not None}
+    own = {"trials": trials, "minutes": minutes, "epochs": epochs, "seed": seed}
+    return given | {key: value for key, value in own.items() if value is not None}
 
 
 def assignment(text: str) -> Tree:

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 Genotype = tuple[int, ...]
+IMAGES = "images"  # among a trial's values: training images that went forward and backward through the network for it
 Status = Literal["done", "rejected", "failed"]
 
 
@@ -33,11 +34,14 @@ class Candidate:
     """What to measure, and how carefully.
 
     `rung` indexes the ladder of estimators, 0 the cheapest. `parents` are trial numbers; only reports read them.
+    `inherits`: where candidates share weights, how many write-backs the set has seen that this one starts from, which
+    makes its values a function of the candidate again; None where each has weights of its own.
     """
 
     genotype: Genotype
     rung: int = 0
     parents: tuple[int, ...] = ()
+    inherits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

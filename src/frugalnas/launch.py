@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)  # which, unless told otherwise, prints warni
 
 @dataclass(frozen=True)
 class Result:
-    """A search that has ended, for now. `ended`: "trials", "minutes" or "finished"; `folder` holds its files."""
+    """A search that has ended, for now. `ended`: see `Study.run`; `folder` holds its files."""
 
     study: Study
     folder: Path
@@ -84,10 +84,11 @@ def table_of(tree: Tree, progress: latency.Progress | None = None) -> Table | No
     return latency.table_for(construct(Latency, tree["latency"]), space_of(tree), progress)
 
 
-def problem_of(tree: Tree, table: Table | None = None) -> Problem:
+def problem_of(tree: Tree, table: Table | None = None, folder: Path | None = None) -> Problem:
     """The problem that a completed configuration describes. Reads the training images, for their facts.
 
-    `table`: that of the latency, by default `table_of` the configuration. Raises InputError for what no network could
+    `table`: that of the latency, by default `table_of` the configuration. `folder`: that of the run, where estimators
+    may keep what they go on from; without one they keep nothing. Raises InputError for what no network could
     be built or rated with. What a user should know of the images, such as files that were skipped, is logged as a
     warning.
     """
@@ -99,7 +100,8 @@ def problem_of(tree: Tree, table: Table | None = None) -> Problem:
             f"task.recipe.auxiliary = {task.recipe.auxiliary}: the loss of an auxiliary head needs --set "
             "space.auxiliary=true"
         )
-    estimators = tuple(config.make("estimators", entry, {"task": task}) for entry in tree["estimators"])
+    given = {"task": task, "folder": folder}
+    estimators = tuple(config.make("estimators", entry, given) for entry in tree["estimators"])
     for entry in tree["estimators"]:
         if "fidelity" in entry:
             space.at(construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built
@@ -146,6 +148,7 @@ def search(
     limits: Mapping[str, float] | None = None,
     trials: int | None = None,
     minutes: float | None = None,
+    epochs: float | None = None,
     workers: int | None = None,
     seed: int | None = None,
     settings: Sequence[Mapping[str, Any]] = (),
@@ -159,7 +162,9 @@ def search(
     value. Raises InputError for anything wrong in the arguments or the data. With more than the defaults in a script,
     guard the call by `if __name__ == "__main__":`, as the workers are spawned processes.
     """
-    layer = config.options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed)
+    layer = config.options(
+        data=data, root=root, trials=trials, minutes=minutes, epochs=epochs, workers=workers, seed=seed
+    )
     tree = config.resolve(method, preset, file, [*settings, layer, {"limits": dict(limits or {})}])
     return begin(tree, out, progress)
 
@@ -171,10 +176,10 @@ def begin(tree: Tree, out: str | Path | None = None, progress: Progress | None =
     """
     _forget_images()
     table = table_of(tree)
-    problem = problem_of(tree, table)
+    folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
+    problem = problem_of(tree, table, folder.resolve())
     refuse_impossible(problem)
     strategy, executor = strategy_of(tree, problem), ProcessPool(**tree["executor"])
-    folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
     refuse_among_images(construct(DataSource, tree["data"]), folder)
     task = _task_of(tree)
     header = {
@@ -212,6 +217,7 @@ def resume(
     *,
     trials: int | None = None,
     minutes: float | None = None,
+    epochs: float | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
@@ -227,12 +233,12 @@ def resume(
     _forget_images()
     try:
         tree = configuration_of(Path(folder))
-        problem = problem_of(tree, latency.table_in(Path(folder), journal.header))
+        problem = problem_of(tree, latency.table_in(Path(folder), journal.header), Path(folder).resolve())
         if _task_of(tree).fingerprint() != journal.header["data"]:
             raise InputError(
                 f"the images of {tree['data']['source']!r} have changed since the study in {folder} was started"
             )
-        tree = config.changed(tree, config.options(trials=trials, minutes=minutes, workers=workers))
+        tree = config.changed(tree, config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers))
         strategy, executor = strategy_of(tree, problem), ProcessPool(**tree["executor"])
     except BaseException:
         journal.close()
@@ -275,7 +281,10 @@ def _run(
             max_rejections=tree["max_rejections"],
         )
         try:
-            ended = study.run(executor, trials=tree["trials"], minutes=tree["minutes"], progress=progress)
+            images = None if tree["epochs"] is None else tree["epochs"] * journal.header["images"]["train"]
+            ended = study.run(
+                executor, trials=tree["trials"], minutes=tree["minutes"], images=images, progress=progress
+            )
         except BaseException as error:
             executor.close()
             with suppress(InputError):  # on a full disk the first error is the one to tell

@@ -99,11 +99,13 @@ def trials_of(events: list[Event]) -> list[Trial]:
 
 
 def ask_event(number: int, candidate: Candidate) -> Event:
+    shared = {} if candidate.inherits is None else {"inherits": candidate.inherits}
     return {
         "ask": number,
         "genotype": list(candidate.genotype),
         "rung": candidate.rung,
         "parents": list(candidate.parents),
+        **shared,
     }
 
 
@@ -113,11 +115,11 @@ def tell_event(trial: Trial) -> Event:
 
 def candidate_of(event: Event) -> Candidate:
     """The candidate that an ask event names. Raises KeyError or TypeError where it is none."""
-    genotype, rung, parents = event["genotype"], event["rung"], event["parents"]
-    for value in (event["ask"], rung, *genotype, *parents):
+    genotype, rung, parents, inherits = event["genotype"], event["rung"], event["parents"], event.get("inherits")
+    for value in (event["ask"], rung, *genotype, *parents, inherits or 0):
         if type(value) is not int:
             raise TypeError(f"{value!r} is not a whole number")
-    return Candidate(tuple(genotype), rung, tuple(parents))
+    return Candidate(tuple(genotype), rung, tuple(parents), inherits)
 
 
 def trial_of(event: Event, candidate: Candidate) -> Trial:

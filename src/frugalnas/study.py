@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 
 from frugalnas.core import (
+    IMAGES,
     Candidate,
     Genotype,
     InputError,
@@ -35,8 +36,10 @@ class Study:
     makes the journal independent of timing; without it they are told as they finish. Candidates beyond a limit are
     told at once, and after `max_rejections` of them in a row the study stops.
 
-    `trials` are in the order told. Raises InputError where the journal was made with another seed or configuration;
-    the seed that it was begun with is `seed` in its header's `config`, or in the header itself.
+    `trials` are in the order told, `images` the training images that rating them took. All rungs of an architecture
+    are rated with the seed of its first trial, so that a training can go on from one rung to the next. A candidate that
+    inherits shared weights is rated anew each time it comes. Raises InputError where the journal was made with another
+    seed or configuration; the seed that it was begun with is `seed` in its header's `config`, or in the header itself.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Study:
         self._asked = 0
         self._untold: dict[int, Candidate] = {}
         self._known: dict[tuple[Genotype, int], Trial | Future[Rated]] = {}
+        self._first: dict[Genotype, int] = {}
+        self.images = 0.0
         self._rejected_in_a_row: list[Trial] = []
         self._journal = journal
         self._born = time.monotonic()
@@ -80,12 +85,15 @@ class Study:
         *,
         trials: int | None = None,
         minutes: float | None = None,
+        images: float | None = None,
         progress: Callable[[Study], None] | None = None,
     ) -> str:
-        """Search until `trials` are rated (rejected ones are free) or the study is `minutes` old; both are totals.
+        """Search until `trials` are rated (rejected ones are free), the study is `minutes` old, or the trials told have
+        trained on `images`; all are totals, and the last candidates under way are still rated.
 
-        Returns why it ended: "trials", "minutes" or "finished" (the strategy has nothing more to ask). `progress` is
-        called after each told trial. Raises InputError when limits reject everything or the journal cannot be written.
+        Returns why it ended: the name of that budget, or "finished" (the strategy has nothing more to ask). `progress`
+        is called after each told trial. Raises InputError when limits reject everything or the journal cannot be
+        written.
         """
         self._check_rejections()
         pending: dict[int, Future[Rated]] = {}
@@ -93,18 +101,22 @@ class Study:
         tell = self._teller(progress)
         try:
             while True:
-                enough = False
+                enough = ""
                 while untold or len(pending) < executor.window:
                     if self._left(minutes) == 0:
                         return "minutes"
-                    if enough := trials is not None and self.rated + len(pending) >= trials:
+                    if trials is not None and self.rated + len(pending) >= trials:
+                        enough = "trials"
+                    elif images is not None and self.images >= images:
+                        enough = "images"
+                    if enough:
                         break
                     number = untold.popleft() if untold else self._ask()
                     if number is None:
                         break
                     self._start(number, self._untold[number], executor, pending, tell)
                 if not pending:
-                    return "trials" if enough else "finished"
+                    return enough or "finished"
                 finished = self._finished(pending, self._left(minutes))
                 if not finished:
                     return "minutes"
@@ -144,9 +156,20 @@ class Study:
             number = self._asked
             if self._journal:
                 self._journal.append(ask_event(number, candidate))
-            self._asked += 1
-            self._untold[number] = candidate
+            self._note_asked(number, candidate)
         return number
+
+    def _note_asked(self, number: int, candidate: Candidate) -> None:
+        self._asked += 1
+        self._untold[number] = candidate
+        if candidate.inherits is None:
+            self._first.setdefault(self.problem.space.canonical(candidate.genotype), number)
+
+    def seed_of(self, number: int, candidate: Candidate) -> int:
+        """The seed that trial `number` is rated with: that of the first trial of its architecture."""
+        if candidate.inherits is None:
+            number = self._first[self.problem.space.canonical(candidate.genotype)]
+        return trial_seed(self.seed, number)
 
     def _start(
         self,
@@ -163,10 +186,12 @@ class Study:
             self._check_rejections()
             return
         key = self._key(candidate)
-        known = self._known.get(key)
+        known = self._known.get(key) if candidate.inherits is None else None
         if known is None:
-            seed = trial_seed(self.seed, number)
-            known = self._known[key] = executor.submit(evaluate, self.problem, number, candidate, costs, seed)
+            seed = self.seed_of(number, candidate)
+            known = executor.submit(evaluate, self.problem, number, candidate, costs, seed)
+            if candidate.inherits is None:
+                self._known[key] = known
         if isinstance(known, Trial):
             answer: Future[Rated] = Future()
             answer.set_result((known, 0.0))
@@ -212,7 +237,9 @@ class Study:
             self.rated += 1
             self._rejected_in_a_row.clear()
             key = self._key(trial.candidate)
-            if not isinstance(self._known.get(key), Trial):
+            if trial.candidate.inherits is not None or not isinstance(self._known.get(key), Trial):
+                self.images += trial.values.get(IMAGES, 0.0)
+            if trial.candidate.inherits is None and not isinstance(self._known.get(key), Trial):
                 self._known[key] = trial
         self.strategy.tell(trial)
 
@@ -256,8 +283,7 @@ class Study:
                 f"the journal does not fit: as trial {number} it recorded {recorded}, this code and configuration ask "
                 f"for {candidate} as trial {self._asked}; resume with the version and settings that began the study"
             )
-        self._asked += 1
-        self._untold[number] = recorded
+        self._note_asked(number, recorded)
 
     def _replay_tell(self, trial: Trial) -> None:
         costs = [objective.name for objective in self.problem.objectives if objective.cost]

@@ -27,6 +27,9 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.
 Config = Annotated[Path | None, typer.Option(help="A TOML file; its keys lie over the preset's.")]
 Trials = Annotated[int | None, typer.Option(help="Networks to rate, rejected ones free. Alone, the only budget.")]
 Minutes = Annotated[float | None, typer.Option(help="Wall time in all, over every session. Alone, the only budget.")]
+Epochs = Annotated[
+    float | None, typer.Option(help="Passes over the training images, all networks together. Alone, the only budget.")
+]
 Workers = Annotated[int | None, typer.Option(help="Processes that rate networks.", show_default="one per core")]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
 TrialNumber = Annotated[

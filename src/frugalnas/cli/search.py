@@ -14,6 +14,7 @@ from frugalnas.cli.app import app, complain, say, stoppable
 from frugalnas.cli.options import (
     Config,
     Data,
+    Epochs,
     Json,
     Limit,
     Method,
@@ -43,6 +44,7 @@ def search(
     limit: Limit = None,
     trials: Trials = None,
     minutes: Minutes = None,
+    epochs: Epochs = None,
     workers: Workers = None,
     seed: Seed = None,
     out: Annotated[
@@ -55,14 +57,23 @@ def search(
 ) -> None:
     """Search for a Pareto front of networks.
 
-    The preset has a number of trials, which --trials, --minutes or both replace.
+    The preset has a number of trials, which --trials, --minutes, --epochs or several of them replace.
     Every finished network is in the journal at once: Ctrl-C and crashes lose nothing, `frugalnas resume` goes on.
     """
     from frugalnas.cli.latency import make_table
     from frugalnas.config import options
     from frugalnas.launch import begin
 
-    given = options(data=data, root=root, trials=trials, minutes=minutes, workers=workers, seed=seed, strict=strict)
+    given = options(
+        data=data,
+        root=root,
+        trials=trials,
+        minutes=minutes,
+        epochs=epochs,
+        workers=workers,
+        seed=seed,
+        strict=strict,
+    )
     tree = tree_of(method, preset, config, set_, given, limit)
     make_table(tree)
     with _watched(tree) as progress:
@@ -75,6 +86,7 @@ def resume(
     run: Run,
     trials: Trials = None,
     minutes: Minutes = None,
+    epochs: Epochs = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -89,24 +101,22 @@ def resume(
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
 
-        if any(given is not None for given in (trials, minutes, workers)):
-            raise InputError(
-                f"{run} holds a fit, whose time cannot be changed: expected no --trials, --minutes, --workers"
-            )
+        if any(given is not None for given in (trials, minutes, epochs, workers)):
+            raise InputError(f"{run} holds a fit, whose time cannot be changed: expected no other option")
         go_on(run, as_json)
         return
     if training.holds_training(run):
         from frugalnas.cli.train import print_trained, watched_training
 
-        if any(given is not None for given in (trials, minutes, workers)):
+        if any(given is not None for given in (trials, minutes, epochs, workers)):
             raise InputError(f"{run} holds a training, whose length cannot be changed: expected no other option")
         with watched_training(run) as told:
             trained = training.resume(run, told)
         print_trained(trained, as_json)
         return
-    tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes))
+    tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
     with _watched(tree) as progress:
-        result = launch.resume(run, trials=trials, minutes=minutes, workers=workers, progress=progress)
+        result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
     _print_result(result, as_json)
 
 

@@ -83,6 +83,8 @@ def ending_of(record: Record, ended: str) -> str:
         lines.append(f"Train it for good: frugalnas train {record.folder} --pick knee")
     if ended == "minutes":
         lines.append(f"Stopped at the time limit; go on with: frugalnas resume {record.folder} --minutes ...")
+    if ended == "images":
+        lines.append(f"Stopped at the limit of epochs; go on with: frugalnas resume {record.folder} --epochs ...")
     if ended == "finished":
         lines.append("Finished: the strategy has nothing more to ask.")
     return "\n".join(lines)

@@ -200,10 +200,11 @@ def _seeded(seed: int, epoch: int) -> tuple[torch.Generator, np.random.Generator
 
 
 def rate(recipe: Recipe, progress: float) -> float:
-    """The learning rate: a linear rise from 0 in the warm-up, then half a cosine down to 0."""
+    """The learning rate: a linear rise from 0 in the warm-up, then half a cosine down to `lr_end`."""
     if progress < recipe.warmup:
         return recipe.lr * progress / recipe.warmup
-    return recipe.lr * (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))) / 2
+    high = (1 + math.cos(math.pi * (progress - recipe.warmup) / (1 - recipe.warmup))) / 2
+    return recipe.lr_end + (recipe.lr - recipe.lr_end) * high
 
 
 def _loss(output: Tensor | tuple[Tensor, Tensor], labels: Tensor, recipe: Recipe) -> Tensor:

@@ -17,8 +17,9 @@ class Recipe:
     """How to train, apart from how long.
 
     `batch`: images a step. `lr`: the highest learning rate, `warmup`: the share of the training in which it rises to
-    that from 0, before the cosine. `clip`: largest norm of the gradient, 0 = off. `ema`: decay of the average over the
-    weights of all steps, which is then the result, 0 = off (see `loop.averaged`).
+    that from 0, before the cosine; `lr_end`: the rate that the cosine ends at. `clip`: largest norm of the gradient,
+    0 = off. `ema`: decay of the average over the weights of all steps, which is then the result, 0 = off (see
+    `loop.averaged`).
 
     Images: `flip` half of them; `crop_padding`: border of the random crop, `cutout`: side of the erased square, both in
     pixels, 0 = off, of images whose side is `resolution`, where 0 is that of the source (see `at`). `auto_augment`:
@@ -34,6 +35,7 @@ class Recipe:
 
     batch: int = 128
     lr: float = 0.05
+    lr_end: float = 0.0
     warmup: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 3e-4
@@ -58,6 +60,8 @@ class Recipe:
             raise InputError(f"recipe.batch = {self.batch}: expected 2 or more (batch normalisation needs two images)")
         if not 0 < self.lr < math.inf:
             raise InputError(f"recipe.lr = {self.lr}: expected a positive number")
+        if not 0 <= self.lr_end <= self.lr:
+            raise InputError(f"recipe.lr_end = {self.lr_end}: expected 0 to recipe.lr, which is {self.lr:g}")
         for name in ("weight_decay", "clip", "cutout", "crop_padding", "resolution", "auxiliary", "mixup", "cutmix"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"recipe.{name} = {getattr(self, name)}: expected 0 or more")
