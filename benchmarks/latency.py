@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import save
 
 import frugalnas
-from frugalnas import config, launch
+from frugalnas import config, launch, parts
 from frugalnas.core import Genotype, screen
 from frugalnas.latency import measure
 from frugalnas.latency.build import build
@@ -89,14 +89,14 @@ def predictions(space: CellSpace, table: Table, seconds: float) -> None:
 def limited_search(tree: config.Tree, table: Path, trials: int, folder: Path, seconds: float) -> None:
     """A search whose limit is the median of its space, and its front measured again."""
     opened = Table.load(table)
-    work = launch.problem_of(tree | {"limits": {}}, opened)
+    work = parts.problem_of(tree | {"limits": {}}, opened)
     limit = round(statistics.median(opened.cost(work.space, genotype) for genotype in drawn(work.space, 500)), 3)
     tree = config.changed(
         tree,
         {"latency": {"table": str(table)}, "limits": {"params": float("inf"), "latency_ms": limit}},
         {"objectives": ["error", "latency_ms", "params"], "trials": trials},
     )
-    work = launch.problem_of(tree)
+    work = parts.problem_of(tree)
     start = time.perf_counter()
     rejected = sum(bool(screen(work, genotype)[1]) for genotype in drawn(work.space, 10_000))
     took = time.perf_counter() - start
@@ -153,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     seconds, trials = (0.0, 4) if options.quick else (options.seconds, options.trials)
     tree = config.resolve(layers=[QUICK] if options.quick else [])
-    space = launch.space_of(tree)
+    space = parts.space_of(tree)
     print(
         f"FrugalNAS {frugalnas.__version__}, {measure.device()['processor']}, {os.cpu_count()} cores, one thread used"
     )

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from frugalnas import config, launch, record, store
+from frugalnas import config, launch, parts, record, store
 from frugalnas.core import Trial
 from frugalnas.pareto import hypervolume
 from frugalnas.survey import survey
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--data", default="fashion-mini")
     parser.add_argument("--out", type=Path, default=Path("runs/versus_random"))
     arguments = parser.parse_args()
-    problem = launch.problem_of(config.resolve("eeea", "laptop", layers=[{"data": {"source": arguments.data}}]))
+    problem = parts.problem_of(config.resolve("eeea", "laptop", layers=[{"data": {"source": arguments.data}}]))
     largest = survey(problem).costs["params"][2]
     reference = (1 - 1 / problem.space.classes, largest)  # type: ignore[attr-defined]
     print(f"reference: error {reference[0]:.2f}, params {largest:,.0f}; {arguments.trials} networks a run")

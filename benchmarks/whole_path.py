@@ -146,7 +146,7 @@ def architectures(folder: Path) -> dict[str, Any]:
     trials = {words: choose(found, words) for words in FOUND}
     for words, trial in trials.items():
         print(f"{words}: trial {trial.number} of {len(found.trials)}, {dict(trial.values)}", flush=True)
-    return {words: launch.architecture_of(str(folder), trial.number).to_json() for words, trial in trials.items()}
+    return {words: choose.architecture_of(str(folder), trial.number).to_json() for words, trial in trials.items()}
 
 
 def time_fit(minutes: float, data: str) -> None:

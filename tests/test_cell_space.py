@@ -23,7 +23,7 @@ from frugalnas.core import Fidelity, Genotype, InputError
 from frugalnas.layers.cell import Block, CellModule, CellNetwork
 from frugalnas.layers.depthwise import DepthwiseConv2d
 from frugalnas.layers.ops import drop_path, module
-from frugalnas.layers.plan import OPERATIONS, factorised_reduction
+from frugalnas.layers.plan import OPERATIONS, Conv, factorised_reduction, squeeze_excitation
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import OPERATION_LISTS, CellSpace
 
@@ -62,6 +62,11 @@ def test_an_operation_keeps_the_channels_and_rounds_halves_up(name: str, channel
         ("dil_conv_3x3", 90 + 100, 190),
         ("dil_conv_5x5", 250 + 100, 350),
         ("conv_7x1_1x7", 2 * 700, 1400),
+        ("max_pool_2x2", 0, 0),
+        ("dil_2_sep_conv_5x5", 2 * (250 + 100), 700),
+        ("conv_1x1", 100, 100),
+        ("bottleneck_3x3", 2 * 30 + 81, 141),
+        ("bottleneck_1x7_7x1", 2 * 30 + 2 * 63, 186),
         ("inv_res_3x3", 100 + 90 + 100, 290),
         ("inv_res_5x5", 100 + 250 + 100, 450),
     ],
@@ -87,6 +92,61 @@ def test_pooling_has_no_norm_and_its_mean_leaves_the_padding_out() -> None:
     ones = torch.ones(1, 2, 5, 5)
     assert torch.equal(module(OPERATIONS["avg_pool_3x3"](2, 1))(ones), ones)
     assert torch.equal(module(OPERATIONS["max_pool_3x3"](2, 1))(-ones), -ones)
+
+
+@pytest.mark.parametrize("side", [(8, 8), (7, 6), (1, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_windows_of_2x2_pooling_may_reach_over_the_end(stride: int, side: tuple[int, int]) -> None:
+    """As with the padding "SAME" of the released code: one more row and column, that no maximum comes from."""
+    x = -torch.rand(2, 3, *side) - 1
+    padded = functional.pad(x, (0, 1, 0, 1), value=-torch.inf)
+    assert torch.equal(module(OPERATIONS["max_pool_2x2"](3, stride))(x), functional.max_pool2d(padded, 2, stride))
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions"),
+    [
+        ("dil_2_sep_conv_5x5", [((5, 5), (2, 2), 2), ((1, 1), (1, 1), 1), ((5, 5), (1, 1), 2), ((1, 1), (1, 1), 1)]),
+        ("conv_1x1", [((1, 1), (2, 2), 1)]),
+        ("bottleneck_3x3", [((1, 1), (1, 1), 1), ((3, 3), (2, 2), 1), ((1, 1), (1, 1), 1)]),
+        (
+            "bottleneck_1x7_7x1",
+            [((1, 1), (1, 1), 1), ((1, 7), (1, 2), 1), ((7, 1), (2, 1), 1), ((1, 1), (1, 1), 1)],
+        ),
+    ],
+)
+def test_convolutions_have_the_kernels_strides_and_dilations_of_amoebanet(name: str, convolutions: Any) -> None:
+    layers = [layer for layer in OPERATIONS[name](8, 2) if isinstance(layer, Conv)]
+    assert [(layer.kernel, layer.stride, layer.dilation) for layer in layers] == convolutions
+
+
+def test_squeeze_and_excitation_scales_the_channels_of_a_cell() -> None:
+    x = torch.randn(3, 6, 5, 4)
+    layers = module(squeeze_excitation(6, 2))
+    first, second = (layer.weight[:, :, 0, 0] for layer in layers.modules() if isinstance(layer, nn.Conv2d))
+    assert (first.shape, second.shape) == ((2, 6), (6, 2))
+    factors = torch.sigmoid(functional.relu(x.mean((2, 3)) @ first.T) @ second.T)
+    assert torch.allclose(layers(x), x * factors[:, :, None, None], atol=1e-6)
+    plain = network_of(replace(SMALL, squeeze=0)).eval()
+    squeezed = network_of(replace(SMALL, squeeze=2)).eval()
+    squeezed.load_state_dict(plain.state_dict(), strict=False)
+    gates = [layer for name, layer in squeezed.named_modules() if name.endswith("excitation")]
+    assert len(gates) == SMALL.cells
+    seen: list[torch.Tensor] = []
+    gates[0].register_forward_hook(lambda _, inputs, output: seen.extend([inputs[0], output]))
+    image = torch.randn(2, 3, 16, 16)
+    squeezed(image)
+    cell = plain.cells[0]
+    stem = plain.stem[0](image)
+    assert torch.allclose(seen[0], cell([stem, stem], 0.0), atol=1e-5)
+    assert torch.allclose(seen[1], gates[0](seen[0]), atol=1e-5)
+
+
+def test_the_hidden_channels_of_an_excitation_round_down_to_one_at_least() -> None:
+    for squeeze, hidden in ((3, 1), (2, 2), (64, 1)):
+        space = CellSpace(("skip_connect",), blocks=1, channels=5, cells=3, resolution=8, squeeze=squeeze)
+        ((_, site), *_) = space.network((0,) * 8).cells
+        assert site.excitation(1) == squeeze_excitation(5, hidden)
 
 
 def test_an_operation_leaves_its_input_alone() -> None:
@@ -226,8 +286,9 @@ def test_drop_path_keeps_the_mean() -> None:
 
 def test_every_parameter_that_is_reached_gets_a_gradient() -> None:
     """In-place layers must not spoil the backward pass of any operation."""
-    space = CellSpace(tuple(OPERATIONS), blocks=6, concat="all", inputs="full", channels=4, cells=3, resolution=8)
-    half = tuple(gene for block in range(6) for gene in (2 * block, 0, 2 * block + 1, 1))
+    space = CellSpace(tuple(OPERATIONS), blocks=9, concat="all", inputs="full", channels=4, cells=3, resolution=8)
+    operations = [number % len(OPERATIONS) for number in range(18)]
+    half = tuple(gene for a, b in zip(operations[::2], operations[1::2], strict=True) for gene in (a, 0, b, 1))
     network = network_of(space, half + half)
     network(torch.randn(4, 3, 8, 8)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
@@ -471,6 +532,8 @@ def test_describe_and_encode_are_inverse() -> None:
         ({"concat": None}, "concat = None"),
         ({"stem": "imagnet"}, "stem = 'imagnet': did you mean 'imagenet'"),
         ({"shared": 1}, "shared = 1: expected true or false"),
+        ({"increment": -1}, "increment = -1: expected a whole number from 0"),
+        ({"squeeze": 0.25}, "squeeze = 0.25: expected a whole number from 0"),
     ],
 )
 def test_a_wrong_argument_is_named_in_one_line(arguments: dict[str, Any], message: str) -> None:
@@ -506,7 +569,7 @@ def good() -> dict[str, Any]:
 
 
 def test_json_is_all_that_a_network_needs(tmp_path: Path) -> None:
-    space = replace(SMALL, concat=((2, 3), (4,)), stem="imagenet", auxiliary=True)
+    space = replace(SMALL, concat=((2, 3), (4,)), stem="imagenet", auxiliary=True, increment=3, squeeze=4)
     architecture = Architecture(space, tuple(size - 1 for size in space.domains))
     text = json.dumps(architecture.to_json())
     assert Architecture.from_json(json.loads(text)) == architecture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,8 @@ def cases(draw: st.DrawFn) -> tuple[CellSpace, tuple[int, ...]]:
         classes=draw(st.integers(2, 12)),
         resolution=draw(st.integers(1, 40)),
         auxiliary=draw(st.booleans()),
+        increment=draw(st.sampled_from([0, 0, 3])),
+        squeeze=draw(st.sampled_from([0, 0, 4, 16])),
     )
     return space, tuple(draw(st.integers(0, size - 1)) for size in space.domains)
 
@@ -58,7 +61,7 @@ def on_meta(space: CellSpace, genotype: tuple[int, ...]) -> tuple[nn.Module, tor
 
 def elements_seen(network: nn.Module, image: torch.Tensor) -> dict[str, int]:
     """Elements that pass the layers of each kind in one inference, by hooks."""
-    seen = {"batch_norm": 0, "relu": 0, "pool": 0}
+    seen = {"batch_norm": 0, "relu": 0, "pool": 0, "add": 0, "gate": 0}
     kinds = {
         nn.BatchNorm2d: "batch_norm",
         nn.ReLU: "relu",
@@ -71,22 +74,26 @@ def elements_seen(network: nn.Module, image: torch.Tensor) -> dict[str, int]:
     with torch.no_grad():
         seen["pool"] += network.features(image)[-1].numel()  # the global pooling is a function, no module
         handles = [module.register_forward_pre_hook(note) for module in network.modules() if type(module) in kinds]
-        with Additions() as additions:
+        with Elements() as made:
             network(image)
         for handle in handles:
             handle.remove()
-    return seen | {"add": additions.elements}
+    return {kind: elements for kind, elements in (seen | made.seen).items() if elements}
 
 
-class Additions(TorchDispatchMode):
-    """Elements of all sums of two maps."""
+class Elements(TorchDispatchMode):
+    """Elements of all sums of two maps, and of all products and sigmoids."""
 
-    elements = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = {"add": 0, "gate": 0}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         result = func(*args, **(kwargs or {}))
         if func is torch.ops.aten.add.Tensor:
-            self.elements += result.numel()
+            self.seen["add"] += result.numel()
+        elif func in (torch.ops.aten.mul.Tensor, torch.ops.aten.sigmoid.default):
+            self.seen["gate"] += result.numel()
         return result
 
 
@@ -164,6 +171,19 @@ def test_a_state_passed_on_unchanged_is_held_once() -> None:
     assert space.peak_bytes(half + half) == alive.most
 
 
+def test_peak_memory_of_a_gate_is_its_input_its_factors_and_its_result() -> None:
+    """With nine blocks that do next to nothing, and on maps this small, nothing needs as much as the first cell's."""
+    sizes = {"channels": 8, "cells": 3, "resolution": 2}
+    concat = (tuple(range(2, 11)), (2,))
+    space = CellSpace(("none", "skip_connect"), 9, "full", concat, **sizes, squeeze=4)
+    half = (0, 0, 1, 0) * 9
+    network, image = space.build(half + half).eval(), torch.zeros(1, 3, 2, 2)
+    with AliveBytes(network, image) as alive, torch.no_grad():
+        network(image)
+    assert space.peak_bytes(half + half) == alive.most
+    assert alive.most > replace(space, squeeze=0).peak_bytes(half + half)
+
+
 def test_peak_memory_of_a_published_network() -> None:
     architecture = zoo.load("EEEA-A", cells=6, resolution=30)
     network = architecture.space.build(architecture.genotype).eval()
@@ -197,13 +217,16 @@ PROXY: dict[str, Any] = {"channels": 16, "cells": 8}
         ("DARTS-V2", {"classes": 100}, 3_401_272, None),
         ("DARTS-V2", {"channels": 48, **IMAGENET}, 4_718_752, 529_911_552),
         ("NSGANet", {}, 3_262_360, None),
+        ("NSGANet-pyramid-C26-SE", {}, 1_974_364, None),
+        ("NSGANet-pyramid-C34", {}, 2_196_980, None),
+        ("NSGANet-pyramid-C36-SE", {}, 4_053_502, None),
         ("EcoNAS", {}, 3_180_862, None),
         ("EcoNAS", {"channels": 48, **IMAGENET}, 4_548_832, None),
-        ("NASNet-A", {}, 3_061_738, None),
-        ("NASNet-A", {"channels": 33}, 3_245_989, None),
-        ("NASNet-A", {"channels": 36}, 3_830_950, None),
-        ("AmoebaNet-A", {}, 3_145_078, None),
-        ("AmoebaNet-A", {"channels": 32}, 2_509_674, None),
+        ("NASNet-A-darts", {}, 3_061_738, None),
+        ("NASNet-A-darts", {"channels": 33}, 3_245_989, None),
+        ("NASNet-A-darts", {"channels": 36}, 3_830_950, None),
+        ("AmoebaNet-A-darts", {}, 3_145_078, None),
+        ("AmoebaNet-A-darts", {"channels": 32}, 2_509_674, None),
         ("PNASNet-5", {}, 3_176_602, 562_111_872),
         ("PNASNet-5", {"cells": 11}, 4_271_002, 675_210_624),
     ],
@@ -233,9 +256,12 @@ def test_published_sizes_are_met(name: str, settings: dict[str, Any], params: in
         ("EcoNAS", {"channels": 9, "resolution": 8}, "macs", "2.70"),
         ("EcoNAS-commented", {}, "params", "2.96"),
         ("EcoNAS-commented", {"channels": 48, **IMAGENET}, "params", "4.30"),
-        ("AmoebaNet-A", {}, "macs", "488.9"),
-        ("AmoebaNet-A", {"channels": 48, **IMAGENET}, "params", "4.627"),
-        ("NASNet-A", {"channels": 48, **IMAGENET}, "params", "5.564"),
+        ("AmoebaNet-A-darts", {}, "macs", "488.9"),
+        ("AmoebaNet-A-darts", {"channels": 48, **IMAGENET}, "params", "4.627"),
+        ("NASNet-A-darts", {"channels": 48, **IMAGENET}, "params", "5.564"),
+        ("AmoebaNet-B", {}, "params", "2.8"),
+        ("NSGANet-macro", {}, "params", "3.337482"),  # 3,370,250 less two convolutions that are never called
+        ("NSGANet-pyramid-C36-SE", {"classes": 100}, "params", "4.1"),
     ],
 )
 def test_published_sizes_are_met_to_their_last_digit(
@@ -251,6 +277,12 @@ def test_published_sizes_are_met_to_their_last_digit(
     [
         ("NSGANet", {}, "conv_linear", "516.01"),
         ("NSGANet", {}, "nsganet", "535.27"),
+        ("NSGANet-pyramid-C26-SE", {}, "conv_linear", "398.62"),
+        ("NSGANet-pyramid-C26-SE", {}, "nsganet", "417.65"),
+        ("NSGANet-pyramid-C34", {}, "conv_linear", "527.76"),
+        ("NSGANet-pyramid-C34", {}, "nsganet", "548.50"),
+        ("NSGANet-pyramid-C36-SE", {}, "conv_linear", "789.35"),
+        ("NSGANet-pyramid-C36-SE", {}, "nsganet", "816.60"),
         ("EEEA-C", {}, "nsganet", "586.8"),
         ("DARTS-V2", {"channels": 48, **IMAGENET}, "dna", "538.2"),
     ],
@@ -268,20 +300,21 @@ def decimals(number: str) -> int:
 
 
 def test_what_a_convention_leaves_out_is_listed() -> None:
-    counted = Count(macs=100, batch_norm=5, relu=7, pool=11, add=13)
+    counted = Count(macs=100, batch_norm=5, relu=7, pool=11, add=13, gate=17)
     assert counted.macs_by() == 100
     assert counted.macs_by("nsganet") == 100 + 2 * 5 + 7 + 11
     assert counted.macs_by("dna") == 110
-    assert counted.not_counted() == {"batch_norm": 5, "relu": 7, "pool": 11, "add": 13}
-    assert counted.not_counted("nsganet") == {"add": 13}
-    assert counted.not_counted("dna") == {"relu": 7, "pool": 11, "add": 13}
+    assert counted.not_counted() == {"batch_norm": 5, "relu": 7, "pool": 11, "add": 13, "gate": 17}
+    assert counted.not_counted("nsganet") == {"add": 13, "gate": 17}
+    assert counted.not_counted("dna") == {"relu": 7, "pool": 11, "add": 13, "gate": 17}
+    assert Count(relu=3).not_counted() == {"relu": 3}
     with pytest.raises(InputError, match="'nsga'.*'nsganet'"):
         counted.macs_by("nsga")  # type: ignore[arg-type]
 
 
 def test_counts_add_and_multiply() -> None:
-    one, two = Count(1, 2, 3, 4, 5, 6, 7, 8), Count(10, 20, 30, 40, 50, 60, 70, 80)
-    assert one + two == Count(11, 22, 33, 44, 55, 66, 77, 88)
+    one, two = Count(*range(1, 10)), Count(*range(10, 100, 10))
+    assert one + two == Count(*range(11, 100, 11))
     assert one * 10 == two
     assert (one + two).model_bytes == 4 * 33 + 8 * 33
 

@@ -31,7 +31,8 @@ from frugalnas.tasks.images import Images
 from tiny import run
 
 ALL = tuple(OPERATIONS)
-EVERY = [(name, place % 2) for place, name in enumerate(ALL)]  # stride 1 in the normal cell, 2 in the reduction cell
+PAIRS = ALL + ALL[: len(ALL) % 2]
+EVERY = [(name, place % 2) for place, name in enumerate(PAIRS)]  # stride 1 in the normal cell, 2 in the reduction cell
 NOTHING = [("none", 0), ("none", 1), ("skip_connect", 0), ("none", 1), ("avg_pool_3x3", 2), ("max_pool_3x3", 1)]
 LARGE = {"stem": "imagenet", "in_channels": 3, "resolution": 37, "auxiliary": True}
 NETWORKS = {
@@ -39,6 +40,8 @@ NETWORKS = {
     "every operation, one channel": (EVERY, EVERY, {"channels": 1, "classes": 2, "resolution": 8}),
     "every operation, imagenet stem": (EVERY, EVERY, LARGE),
     "zeros": (NOTHING, NOTHING, {"resolution": 7}),
+    "squeeze-and-excitation": (EVERY[2:8], EVERY[2:8], {"cells": 4, "increment": 2, "squeeze": 4}),
+    "squeeze-and-excitation of few channels": (EVERY[2:8], EVERY[2:8], {"squeeze": 64}),
     "inputs in the output": (NOTHING, EVERY[:6], {"concat": ((0, 3, 4), (1, 2, 0)), "resolution": 9}),
     "not all states used": (EVERY[:6], NOTHING, {"concat": ((2,), (1,)), "classes": 37}),
 }

@@ -26,16 +26,18 @@ RUNTIMES = {
     "from network": "python",
 }
 API = "from frugalnas.export import export"
-# means without padding at stride 2 on an even and on an odd side, shifts of both, a block of nothing, a residual
-NORMAL = [("none", 0), ("none", 1), ("inv_res_3x3", 0), ("avg_pool_3x3", 1)]
+# means without padding at stride 2 on an even and on an odd side, shifts of both, a block of nothing, a residual,
+# windows over the edge, and squeeze-and-excitation
+NORMAL = [("none", 0), ("none", 1), ("inv_res_3x3", 0), ("avg_pool_3x3", 1), ("max_pool_2x2", 0), ("conv_1x1", 1)]
 REDUCE = [("avg_pool_3x3", 0), ("max_pool_3x3", 1), ("skip_connect", 0), ("dil_conv_3x3", 1)]
+REDUCE += [("max_pool_2x2", 0), ("bottleneck_3x3", 1)]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A folder with all exports that can be made here, what became of each, and the model."""
     folder = tmp_path_factory.mktemp("exports")
-    model = fresh(NORMAL, REDUCE, {"resolution": 10, "channels": 2})
+    model = fresh(NORMAL, REDUCE, {"resolution": 10, "channels": 2, "squeeze": 2})
     norms = [module for module in model.network.cells[0].blocks[1].modules() if isinstance(module, nn.BatchNorm2d)]
     nn.init.constant_(norms[0].bias, -50)  # after its ReLU a map of nothing but zeros, the range of which is 0
     model.save(folder / "model.safetensors")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import frugalnas
-from frugalnas import config, launch, store
+from frugalnas import config, launch, parts, store
 from frugalnas.catalogue import LISTINGS
 from frugalnas.core import InputError, screen
 from frugalnas.latency import build, cost, measure, runs
@@ -317,7 +317,7 @@ def place(tmp_path_factory) -> Path:
     """A folder with images and a table for the space of `tree`."""
     folder = tmp_path_factory.mktemp("latency")
     images(folder / "images.npz")
-    made_up(launch.space_of(tree(folder)), slower=0.25).save(folder / "table.json")
+    made_up(parts.space_of(tree(folder)), slower=0.25).save(folder / "table.json")
     return folder
 
 
@@ -331,7 +331,7 @@ def by_table(folder: Path, *assignments: str) -> config.Tree:
 
 
 def median_of(folder: Path) -> float:
-    work = launch.problem_of(by_table(folder, 'objectives=["error", "latency_ms"]'))
+    work = parts.problem_of(by_table(folder, 'objectives=["error", "latency_ms"]'))
     return float(np.median([work.objectives[1].cost(work.space, g) for g in drawn(work.space, 200)]))
 
 
@@ -393,8 +393,8 @@ def test_a_table_of_another_space_is_refused_before_the_search(place, tmp_path):
 
 def test_a_search_without_latency_needs_no_table(place):
     given = tree(place, "latency.table=absent.json")
-    assert launch.table_of(given) is None
-    assert "latency_ms" not in [objective.name for objective in launch.problem_of(given).objectives]
+    assert parts.table_of(given) is None
+    assert "latency_ms" not in [objective.name for objective in parts.problem_of(given).objectives]
 
 
 @pytest.mark.parametrize(("margin", "expected"), [(None, 5 / 1.25), (0.0, 5.0), (0.1, 5 / 1.1)])
@@ -405,21 +405,21 @@ def test_a_limit_is_lowered_by_the_margin(margin, expected):
 
 
 def test_a_latency_can_be_limited_only(place):
-    work = launch.problem_of(by_table(place, "limits.latency_ms=5"))
+    work = parts.problem_of(by_table(place, "limits.latency_ms=5"))
     assert work.minimised == ("error", "macs", "params") and work.objectives[-1].name == "latency_ms"
 
 
 def test_a_survey_knows_latency(place, capsys):
-    work = launch.problem_of(by_table(place, 'objectives=["error", "latency_ms"]', "limits.params=inf"))
+    work = parts.problem_of(by_table(place, 'objectives=["error", "latency_ms"]', "limits.params=inf"))
     found = survey(work, 100)
     smallest, middle, largest = found.costs["latency_ms"]
     times = [work.objectives[1].cost(work.space, genotype) for genotype in drawn(work.space, 300, seed=5)]
     assert smallest < min(times) < middle < max(times) < largest
-    limited = launch.problem_of(
+    limited = parts.problem_of(
         by_table(place, f"limits.latency_ms={smallest}", "latency.margin=0", "limits.params=inf")
     )
     refuse_impossible(limited, 100)
-    tight = launch.problem_of(by_table(place, f"limits.latency_ms={smallest * 0.99}", "latency.margin=0"))
+    tight = parts.problem_of(by_table(place, f"limits.latency_ms={smallest * 0.99}", "latency.margin=0"))
     with pytest.raises(InputError, match=rf"latency_ms <= .*smallest {smallest:,.6g}"):
         refuse_impossible(tight, 100)
     arguments = [a for k, v in (("space.channels", 4), ("space.cells", 3)) for a in ("--set", f"{k}={v}")]
@@ -437,7 +437,7 @@ def test_latency_is_listed_and_its_settings_are_checked():
         ("latency.margin=-0.1", "latency.margin = -0.1"),
     ):
         with pytest.raises(InputError, match=message):
-            launch.table_of(config.resolve(layers=[config.assignment(assignment), {"limits": {"latency_ms": 5}}]))
+            parts.table_of(config.resolve(layers=[config.assignment(assignment), {"limits": {"latency_ms": 5}}]))
 
 
 # Measured in the search
@@ -483,7 +483,7 @@ def test_equal_networks_are_measured_once(clockwork):
 
 def test_a_survey_measures_nothing(place, clockwork):
     given = tree(place, "latency.source=measured", "limits.latency_ms=5", "limits.params=inf")
-    work = launch.problem_of(given)
+    work = parts.problem_of(given)
     refuse_impossible(work, 20)
     found = survey(work, 20)
     assert "latency_ms" not in found.costs and "latency_ms is measured in the search only" in found.text(
@@ -491,7 +491,7 @@ def test_a_survey_measures_nothing(place, clockwork):
     )
     with pytest.raises(InputError, match=r"within the limits params <= 9 .smallest"):
         refuse_impossible(
-            launch.problem_of(tree(place, "latency.source=measured", "limits.latency_ms=5", "limits.params=9")), 20
+            parts.problem_of(tree(place, "latency.source=measured", "limits.latency_ms=5", "limits.params=9")), 20
         )
     assert (
         run(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import frugalnas
-from frugalnas import config, launch, pareto, store
+from frugalnas import choose, config, launch, pareto, parts, store
 from frugalnas.core import InputError, Objective, Problem, screen
 from frugalnas.layers.cost import Count
 from frugalnas.objectives.count import COSTS
@@ -26,7 +26,7 @@ SMALL = {
 
 def problem(*assignments):
     tree = config.resolve(layers=[SMALL, *map(config.assignment, assignments)])
-    return launch.problem_of(tree)
+    return parts.problem_of(tree)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_search_gives_its_front_and_its_networks(result):
     assert list(result.front) == pareto.front(result.study.trials, ("error", "macs", "params"))
     for trial in result.front:
         found = result.architecture(trial)
-        assert found == result.architecture(trial.number) == launch.architecture_of(str(result.folder), trial.number)
+        assert found == result.architecture(trial.number) == choose.architecture_of(str(result.folder), trial.number)
         assert found.genotype == trial.candidate.genotype
         assert frugalnas.count(found).params == trial.values["params"] <= 9000
     lines = result.summary().splitlines()
@@ -60,7 +60,7 @@ def test_a_search_gives_its_front_and_its_networks(result):
 
 def test_the_default_network_is_the_knee(result):
     knee = pareto.knee(result.front, ("error", "macs", "params"))
-    assert result.architecture() == result.architecture(knee) == launch.architecture_of(str(result.folder))
+    assert result.architecture() == result.architecture(knee) == choose.architecture_of(str(result.folder))
 
 
 def test_every_trial_is_counted_at_its_final_size_and_trained_smaller(result):
@@ -197,7 +197,7 @@ def test_a_study_of_another_version_is_refused_but_shown(result, tmp_path):
         frugalnas.resume(tmp_path / "old", trials=20)
     said = str(refused.value)
     assert "version 0.0.9" in said and frugalnas.__version__ in said and "pip install frugalnas==0.0.9" in said
-    assert launch.architecture_of(str(tmp_path / "old"), 3) == result.architecture(3)
+    assert choose.architecture_of(str(tmp_path / "old"), 3) == result.architecture(3)
     assert write_report(tmp_path / "old").header["version"] == "0.0.9"
 
 

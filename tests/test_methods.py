@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from frugalnas import config, launch
 from frugalnas.core import Fidelity, screen
 from frugalnas.estimators.train import Train
+from frugalnas.ladder import name_of
 from frugalnas.methods import METHODS
+from frugalnas.record import load
+from frugalnas.strategies.aging import Aging
+from frugalnas.strategies.hierarchical import Hierarchical
 from frugalnas.strategies.nsga2 import NSGA2
 from frugalnas.strategies.truncation import Truncation
 from frugalnas.survey import sampled
-from tiny import SMALL, OneProcess, images, run
+from tiny import OneProcess, images, run
 
 PRESETS = [(name, preset) for name, method in METHODS.items() for preset in method.PRESETS]
 
@@ -20,8 +26,22 @@ PRESETS = [(name, preset) for name, method in METHODS.items() for preset in meth
 def parts(method, preset, source="fashion-mini", *assignments):
     layers = [*map(config.assignment, assignments), config.options(data=str(source))]
     tree = config.resolve(method, preset, layers=layers)
-    problem = launch.problem_of(tree)
-    return tree, problem, launch.strategy_of(tree, problem)
+    problem = parts.problem_of(tree)
+    return tree, problem, parts.strategy_of(tree, problem)
+
+
+def small(method, preset):
+    """Options that make the networks of a preset, on every rung, small enough for a test."""
+    tree = config.resolve(method, preset)
+    options = {"space.channels": 4, "space.cells": 3, "task.recipe.batch": 32}
+    for place, rung in enumerate(tree["estimators"]):
+        epochs = min(rung["fidelity"]["epochs"], len(tree["estimators"]))
+        sizes = {"width": 2, "depth": 3, "resolution": 8 if rung["fidelity"]["resolution"] else None, "epochs": epochs}
+        options |= {f"estimators.{place}.fidelity.{name}": value for name, value in sizes.items() if value is not None}
+        if rung.get("stop"):
+            options[f"estimators.{place}.stop"] = place + 1
+    known = [name for name in options if name != "space.cells" or "cells" in tree["space"]]
+    return [word for name in known for word in ("--set", f"{name}={options[name]}")]
 
 
 @pytest.mark.parametrize(("method", "preset"), PRESETS)
@@ -69,10 +89,86 @@ def test_the_reference_preset_has_the_numbers_of_the_released_code():
     assert tree["limits"] == {"params": 5e6} and tree["trials"] == 1084
 
 
+def test_econas_has_the_numbers_of_its_paper():
+    """Zhou et al. 2020 and the released code: c4r4s0e60, 20 epochs a rung, 100 cycles."""
+    tree, problem, strategy = parts("econas", "paper", "fashion-mini", "data.resolution=32")
+    space, rungs = problem.space, problem.estimators
+    assert space.operations == (
+        *("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect"),
+        *("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
+    )
+    assert (space.blocks, space.inputs, space.concat, space.channels, space.cells) == (4, "full", "unused", 36, 20)
+    assert f"{space.size:.1e}" == "5.8e+22"
+    assert {name_of(rung.fidelity, space.channels, 32) for rung in rungs} == {"c4r4s0e60"}
+    assert [(rung.start, rung.stop) for rung in rungs] == [(0, 20), (20, 40), (40, None)]
+    recipe = rungs[0].task.recipe
+    assert (recipe.batch, recipe.lr, recipe.momentum, recipe.weight_decay, recipe.clip) == (384, 0.1, 0.9, 3e-4, 5.0)
+    assert (recipe.cutout, recipe.drop_path, recipe.auxiliary, recipe.lr_end) == (0, 0.0, 0.0, 0.0)
+    assert isinstance(strategy, Hierarchical) and strategy.population == 16 and strategy.cycles == 100
+    assert (strategy.promotions, strategy.children, strategy.share) == ((8, 4), (6, 5, 5), 0.25)
+    assert strategy.age_limit == 10 and tree["trials"] == 2797 and problem.minimised == ("error",)
+
+
+def test_econas_on_a_laptop_trains_on_about_as_many_images_as_eeea():
+    tree, problem, strategy = parts("econas", "laptop")
+    other, reference, _ = parts("eeea", "laptop")
+    assert [(rung.start, rung.stop) for rung in problem.estimators] == [(0, 1), (1, 2), (2, None)]
+    assert replace(problem.estimators[-1].fidelity, epochs=1) == reference.estimators[-1].fidelity
+    assert problem.space == reference.space and tree["limits"] == other["limits"]
+    assert 0.9 < tree["trials"] / other["trials"] <= 1
+
+
+def test_nsganet_has_the_settings_of_its_authors():
+    tree, problem, strategy = parts("nsganet", "paper")
+    space, (train,) = problem.space, problem.estimators
+    assert (space.blocks, space.inputs, space.concat) == (5, "full", "loose") and len(space.domains) == 40
+    assert space.domains[:8] == (9, 2, 9, 2, 9, 3, 9, 3) and f"{space.size:.1e}" == "3.3e+30"
+    assert train.fidelity == Fidelity(epochs=20, width=16, depth=8)
+    recipe = train.task.recipe
+    assert (recipe.batch, recipe.lr, recipe.weight_decay, recipe.clip, recipe.cutout) == (128, 0.025, 3e-4, 5.0, 0)
+    assert isinstance(strategy, NSGA2) and (strategy.population, strategy.offspring, strategy.generations) == (
+        40,
+        20,
+        30,
+    )
+    assert (strategy.crossover, strategy.crossover_probability) == ("two_point", 0.9)
+    assert (strategy.mutation, strategy.eta, strategy.gene_probability) == ("polynomial", 3.0, None)
+    assert strategy.exploit_from is None and tree["trials"] == 620 and problem.minimised == ("error", "macs")
+
+
+def test_the_macro_preset_searches_over_phases_of_six_nodes():
+    tree, problem, strategy = parts("nsganet", "macro")
+    assert problem.space.domains == (2,) * 48 and problem.space.decoder == "residual"
+    assert (strategy.population, strategy.offspring, strategy.parts, tree["trials"]) == (40, 40, 3, 1200)
+    assert problem.estimators[0].fidelity == Fidelity(epochs=25, width=16)
+
+
+def test_amoebanet_has_the_numbers_of_its_paper():
+    tree, problem, strategy = parts("amoebanet", "paper")
+    assert isinstance(strategy, Aging) and tree["trials"] == 20_000
+    assert (strategy.population, strategy.sample, strategy.identity_probability, strategy.attempts) == (
+        100,
+        25,
+        0.05,
+        1,
+    )
+    assert problem.estimators[0].fidelity == Fidelity(epochs=25, width=24, depth=11)
+    assert (problem.space.blocks, len(problem.space.operations)) == (5, 8)
+    reductions = [11 // 3, 2 * 11 // 3]
+    assert [reductions[0], reductions[1] - reductions[0] - 1, 10 - reductions[1]] == [3, 3, 3], "N = 3 normal cells"
+
+
+@pytest.mark.parametrize("method", ["nsganet", "amoebanet", "econas"])
+def test_laptop_presets_differ_from_eeea_in_how_they_search_only(method):
+    one, other = config.resolve(method, "laptop"), config.resolve("eeea", "laptop")
+    different = {key for key in one if one[key] != other[key]} - {"method", "strategy"}
+    assert different == ({"estimators", "trials"} if method == "econas" else set())
+
+
 @pytest.mark.parametrize(("beta", "name"), [("3M", "A"), ("4M", "B"), ("5M", "C"), ("inf", "EA")])
 def test_beta_is_a_limit_on_the_parameters_of_the_final_network(beta, name):
     tree = config.resolve("eeea", "paper", layers=[config.limit(f"params={beta}")])
-    problem = launch.problem_of(tree)
+    problem = parts.problem_of(tree)
     limit = {objective.name: objective.limit for objective in problem.objectives}["params"]
     assert limit == float(beta.replace("M", "e6"))
     genotypes = sampled(problem, 60, 1)
@@ -93,8 +189,22 @@ def test_the_random_twin_differs_in_the_strategy_only(preset):
 @pytest.mark.parametrize(("method", "preset"), PRESETS)
 def test_every_preset_searches(tmp_path, monkeypatch, capsys, method, preset):
     monkeypatch.setattr(launch, "ProcessPool", OneProcess)
-    small = [text.replace("16", "32") for text in SMALL]
     data = images(tmp_path / "images.npz", side=16 if preset == "reference" else 8)
     command = ["search", "--method", method, "--preset", preset, "--data", data, "--out", tmp_path / "run"]
-    assert run(*command, "--trials", 5, "--limit", "params=1M", *small) == 0
+    assert run(*command, "--trials", 5, "--limit", "params=1M", *small(method, preset)) == 0
     assert "5 networks rated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["econas", "nsganet", "amoebanet"])
+def test_laptop_presets_search_to_their_end(tmp_path, monkeypatch, capsys, method):
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    data = images(tmp_path / "images.npz", count=40)
+    command = ["search", "--method", method, "--data", data, "--out", tmp_path / "run", "--limit", "params=1M"]
+    assert run(*command, *small(method, "laptop"), "--set", "space.blocks=1") == 0
+    record = load(tmp_path / "run")
+    settings = record.header["config"]
+    assert len(record.trials) == settings["trials"] and not record.header["config"]["minutes"]
+    assert len(record.front) >= 1 and {trial.candidate.rung for trial in record.front} == {
+        len(settings["estimators"]) - 1
+    }
+    assert f"{settings['trials']} networks rated" in capsys.readouterr().out

@@ -456,6 +456,26 @@ def test_what_a_search_cost_is_told(tmp_path, estimator, images):
     assert shown == (None if images is None else f"{images * (done - repeats) // 45:,}")
 
 
+def test_a_study_with_rungs_says_what_was_rated_on_which(tmp_path):
+    """Values of different rungs do not compare: the front is that of the highest, however low the error below."""
+    header = {"config": GOOD["config"] | {"estimators": [{"type": "train"}] * 2}, "images": {"train": 800}}
+    values = [(0, 0.1, 30.0), (0, 0.2, 30.0), (1, 0.5, 20.0), (0, 0.3, 30.0), (1, 0.6, 20.0)]
+    given = [
+        Trial(number, Candidate((number, 1), rung), "done", {"error": e, "macs": 1.0, "params": 2.0, "images": seen})
+        for number, (rung, e, seen) in enumerate(values)
+    ]
+    study = record.load(journal(tmp_path, header, given))
+    said = report.text_of(study)
+    assert said.startswith("5 networks rated (rung 0: 3, rung 1: 2), 0 rejected")
+    assert "Pareto front (validation part, rung 1)" in said and [trial.number for trial in study.front] == [2]
+    assert dict(effort.costs(study))["training images shown to networks, anew in each epoch"] == "130"
+    assert effort.growth(study).rated == (3, 5)
+    report.write_report(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
+    assert [row["rung"] for row in rows] == ["0", "0", "1", "0", "1"]
+    assert "training images for it" in (tmp_path / "report.html").read_text()
+
+
 METRICS = {
     "format": "frugalnas/metrics",
     "version": 1,
@@ -616,7 +636,7 @@ def test_the_knee_is_marked_and_is_not_the_first_of_the_front():
     assert [line.split()[0] for line in lines if "knee" in line] == ["1"]
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", [name for name in zoo.names() if name != "NSGANet-macro"])
 def test_no_curve_of_a_drawing_passes_behind_a_card(name):
     found = zoo.load(name)
     for cell in found.space.describe(found.genotype).values():
@@ -633,7 +653,7 @@ def test_no_curve_of_a_drawing_passes_behind_a_card(name):
     assert _CARD < _ACROSS and _DOWN > 44
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", [name for name in zoo.names() if name != "NSGANet-macro"])
 def test_drawing_and_text_name_every_operation(name):
     found = zoo.load(name)
     cells = found.space.describe(found.genotype)

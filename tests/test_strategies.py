@@ -4,16 +4,17 @@ import inspect
 import random
 import re
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from frugalnas.core import Candidate, Genotype, InputError, Trial, rng_for
+from frugalnas.core import Candidate, Genotype, InputError, Promoting, Trial, rng_for
 from frugalnas.distribute import InProcess
 from frugalnas.pareto import hypervolume
+from frugalnas.store import Journal
 from frugalnas.strategies import STRATEGIES
 from frugalnas.strategies.nsga2 import NSGA2
 from frugalnas.strategies.random import RandomSearch
@@ -26,10 +27,17 @@ OBJECTIVES = ("leading", "trailing")
 SHORT = {
     "nsga2": {"population": 6, "offspring": 4},
     "truncation": {"population": 8, "kept": 0.5, "mutation_probability": 0.5, "inversion_probability": 0.5},
+    "slow_fast": {"population": 8, "parallel_pairs": 2},
+    "aging": {"population": 6, "sample": 3},
+    "hierarchical": {"population": 8, "promotions": (4, 2), "children": (3, 2, 2)},
 }
 
 # strategies that wait (ask gives None) until all they asked is told: the order of these tells must not matter
-GENERATIONAL = ["nsga2", "truncation"]
+GENERATIONAL = ["nsga2", "truncation", "hierarchical", "slow_fast"]
+
+# strategies that send what was good on one rung to the next
+PROMOTING = ["hierarchical"]
+RUNGS = 3
 
 
 @dataclass(frozen=True)
@@ -43,14 +51,28 @@ class Tuples:
 
 
 def arguments(name, space, objectives):
-    """What the strategy is given by its surroundings: the space, and the objectives if it takes any."""
+    """What the strategy is given by its surroundings: the space, and the objectives and rungs if it takes any."""
     takes = inspect.signature(STRATEGIES[name]).parameters
-    return {key: value for key, value in {"space": space, "objectives": objectives}.items() if key in takes}
+    given = {"space": space, "objectives": objectives, "rungs": RUNGS}
+    return {key: value for key, value in given.items() if key in takes}
 
 
 def make(name, space=None, **settings):
     """The strategy `name` with short generations."""
-    return STRATEGIES[name](**arguments(name, space or Tuples(), OBJECTIVES), **SHORT.get(name, {}) | settings)
+    given = arguments(name, space or Tuples(), OBJECTIVES)
+    return STRATEGIES[name](**given | SHORT.get(name, {}) | settings)
+
+
+@dataclass(frozen=True)
+class Climbing:
+    """A rung that tells which it is, and the seed that it was handed."""
+
+    rung: int
+    values = ("error", "rung", "seed", "images")
+
+    def evaluate(self, candidate, space, seed):
+        error = 1 / (1 + sum(candidate.genotype)) + np.random.default_rng(seed).random() / 100
+        return {"error": error, "rung": self.rung, "seed": seed % 2**40, "images": 10}
 
 
 def values(genotype):
@@ -111,7 +133,8 @@ class TestContract:
     )
     def test_genotypes_are_inside_the_domains_however_few_there_are(self, name, domains):
         asked = steps(make(name, Tuples(domains)), 40)
-        assert all(inside(candidate, domains) and candidate.rung == 0 for candidate in asked)
+        rungs = RUNGS if "rungs" in inspect.signature(STRATEGIES[name]).parameters else 1
+        assert all(inside(candidate, domains) and candidate.rung in range(rungs) for candidate in asked)
 
     def test_parents_are_earlier_trials(self, name):
         asked = steps(make(name), 60)
@@ -195,10 +218,73 @@ class TestGenerations:
         assert batch(one_by_one, 50) == batch(at_once, 50)
 
 
-@pytest.mark.parametrize("name", ["random", "nsga2", "truncation"])
+@pytest.mark.parametrize("name", PROMOTING)
+class TestRungs:
+    """With half of the trials failing or rejected, each told at once or all that wait together."""
+
+    def asked(self, name, together, seed=0):
+        strategy = make(name, Tuples((8,) * 10))
+        assert isinstance(strategy, Promoting)
+        told, number = {}, 0
+        for _ in range(12 if together else 120):
+            promotable = {trial.number: trial for trial in strategy.promotable}
+            found = batch(strategy, number, seed, most=30 if together else 1)
+            for candidate in found.values():
+                yield candidate, promotable, told
+            for at in np.random.default_rng(number).permutation(list(found)).tolist():
+                status = "done" if at % 3 else ("failed", "rejected")[at % 2]
+                told[at] = Trial(at, found[at], status, values(found[at].genotype), "")
+                strategy.tell(told[at])
+            number += len(found)
+
+    @pytest.mark.parametrize("together", [True, False])
+    def test_only_what_was_done_on_the_rung_below_goes_up_and_as_it_is(self, name, together):
+        risen = 0
+        for seed in range(10):
+            for candidate, promotable, told in self.asked(name, together, seed):
+                assert all(trial.status == "done" and trial.candidate.rung < RUNGS - 1 for trial in promotable.values())
+                assert all(told[number] is trial for number, trial in promotable.items())
+                if candidate.rung:
+                    (number,) = candidate.parents
+                    below = promotable[number].candidate
+                    assert (below.genotype, below.rung) == (candidate.genotype, candidate.rung - 1)
+                    risen += candidate.rung
+        assert risen > 20
+
+    def test_no_network_is_asked_twice_on_a_rung(self, name):
+        asked = steps(make(name, Tuples((8,) * 10)), 150, status=lambda number: "done" if number % 5 else "failed")
+        assert len({(candidate.genotype, candidate.rung) for candidate in asked}) == len(asked)
+        assert {candidate.rung for candidate in asked} == set(range(RUNGS))
+
+    def test_a_study_goes_up_the_ladder_with_one_seed_for_each_network(self, name, tmp_path):
+        work = replace(problem(genes=12, base=6), estimators=tuple(Climbing(rung) for rung in range(RUNGS)))
+
+        def study(journal=None):
+            return Study(work, make(name, work.space, objectives=work.minimised), seed=3, journal=journal)
+
+        whole = study()
+        assert whole.run(InProcess(), trials=90) == "trials"
+        seeds = {}
+        for trial in whole.trials:
+            assert trial.values["rung"] == trial.candidate.rung
+            seeds.setdefault(work.space.canonical(trial.candidate.genotype), set()).add(trial.values["seed"])
+        assert len(seeds) < 80 and all(len(found) == 1 for found in seeds.values())
+        assert whole.images == 10 * 90 and {trial.candidate.rung for trial in whole.front} == {RUNGS - 1}
+
+        journal = Journal.create(tmp_path / "run", {"seed": 3})
+        study(journal).run(InProcess(), trials=37)
+        journal.close()
+        journal = Journal(tmp_path / "run")
+        again = study(journal)
+        again.run(InProcess(), trials=90)
+        journal.close()
+        assert again.trials == whole.trials
+
+
+@pytest.mark.parametrize("name", ["random", "nsga2", "truncation", "hierarchical"])
 def test_architectures_do_not_come_again_while_there_are_new_ones(name):
-    asked = steps(make(name, Tuples((8,) * 10)), 60)
-    assert len({candidate.genotype for candidate in asked}) == 60
+    asked = [candidate for candidate in steps(make(name, Tuples((8,) * 10)), 60) if not candidate.rung]
+    assert len({candidate.genotype for candidate in asked}) == len(asked) > 30
 
 
 class TestRandomSearch:
@@ -323,6 +409,35 @@ class TestNSGA2:
             settings = {"population": 20, "offspring": 20, "crossover": crossover, "mutation": mutation}
             found = volume(NSGA2(space, OBJECTIVES, **settings), seed)
             assert found > 2 * volume(RandomSearch(space), seed)
+
+
+class TestExploitation:
+    """NSGA-Net's last generations: offspring from a Bayesian network over parts of the genotypes."""
+
+    def test_offspring_are_put_together_from_parts_of_the_population(self):
+        strategy = make("nsga2", Tuples((9,) * 12), population=8, exploit_from=2, parts=3)
+        asked = steps(strategy, 8 + 4)
+        bred = steps(strategy, 4, start=12)
+        pieces = [{candidate.genotype[part : part + 4] for candidate in asked} for part in (0, 4, 8)]
+        for candidate in bred:
+            assert all(candidate.genotype[4 * part : 4 * part + 4] in pieces[part] for part in range(3))
+            assert 2 <= len(candidate.parents) <= 3, "not a copy: that was asked before"
+
+    def test_before_that_and_without_it_nothing_changes(self):
+        plain = steps(make("nsga2", population=8), 40)
+        assert steps(make("nsga2", population=8, exploit_from=9), 40)[:36] == plain[:36]
+        assert steps(make("nsga2", population=8, exploit_from=2), 40)[:12] == plain[:12]
+        assert steps(make("nsga2", population=8, exploit_from=2), 40) != plain
+
+    def test_where_all_combinations_are_known_it_breeds_as_before(self):
+        strategy = make("nsga2", Tuples((8,) * 10), population=4, offspring=4, exploit_from=1, parts=1)
+        asked = steps(strategy, 60)
+        assert len({candidate.genotype for candidate in asked}) == 60
+
+    @pytest.mark.parametrize("settings", [{"exploit_from": 0}, {"parts": 0}])
+    def test_refuses_wrong_settings(self, settings):
+        with pytest.raises(InputError, match="= 0: expected 1 or more"):
+            make("nsga2", **settings)
 
 
 class TestTruncation:

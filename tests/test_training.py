@@ -455,9 +455,9 @@ def test_resizing_keeps_values_and_averages_detail_away(source: DataSource) -> N
 
 def test_fitting_scales_the_recipe_and_uses_the_fidelity(source: DataSource, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(classification, "fit", lambda *given: calls.append(given) or [])
+    monkeypatch.setattr(classification, "epochs", lambda *given, done: calls.append(given) or iter(()))
     task = Classification(source, Recipe(cutout=6, crop_padding=4))
-    task.fit(network(), Fidelity(epochs=5, samples=0.5, resolution=6), seed=9)
+    task.fit(task.learner(network()), Fidelity(epochs=5, samples=0.5, resolution=6), seed=9)
     _, images, labels, recipe, budget, seed, normalise = calls[0]
     assert images.shape == (60, 3, 6, 6) and len(labels) == 60 and (budget, seed) == (Budget(5), 9)
     assert (recipe.cutout, recipe.crop_padding) == (3, 2)
@@ -494,7 +494,7 @@ def test_drop_path_follows_the_seed(source: DataSource) -> None:
         torch.manual_seed(0)
         model = task.attach(space().build(CANDIDATE.genotype))
         torch.rand(len(losses))
-        losses.append(task.fit(model, Fidelity(epochs=3), seed))
+        losses.append(task.fit(task.learner(model), Fidelity(epochs=3), seed))
     assert losses[0] == losses[1] and losses[0][1:] != losses[2][1:]
     assert losses[0][0] == pytest.approx(losses[2][0])
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from frugalnas import launch, progress, zoo
+from frugalnas import choose, launch, progress, zoo
 from frugalnas.core import InputError
 from frugalnas.model import Model
 from frugalnas.record import load
@@ -57,7 +57,7 @@ def test_a_network_of_a_search_is_trained_on_its_images(searched: Path, capsys: 
     assert metrics["source"] == {"run": str(searched.resolve()), "trial": best.number}
     assert metrics["images"] == 120 and metrics["test"]["classes"] == ["a", "<b>", "c&c", "d"]
     model = Model.load(out)
-    assert model.architecture == launch.architecture_of(str(searched), best.number)
+    assert model.architecture == choose.architecture_of(str(searched), best.number)
     assert settings_of(out).recipe == replace(RECIPES["short"].recipe, batch=32)
     before = (out / "metrics.json").stat().st_mtime_ns
     assert run("train", searched, "--trial", best.number, "--epochs", 2, "--set", "recipe.batch=32", "--json") == 0

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalnas.variation import (
+    mutate_gene,
     mutate_pair,
     polynomial_mutation,
     random_genotype,
+    sample_chain,
     tournament,
     two_point_crossover,
     uniform_crossover,
@@ -41,6 +43,7 @@ def test_everything_stays_in_the_domains(domains, seed, eta, probability):
     first, second = random_genotype(rng, domains), random_genotype(rng, domains)
     results = [first, second, *uniform_crossover(rng, first, second), *two_point_crossover(rng, first, second)]
     results += [mutate_pair(rng, first, domains), polynomial_mutation(rng, first, domains, eta, probability)]
+    results += [mutate_gene(rng, first, domains), sample_chain(rng, [first, second], 3)[0]]
     assert all(valid(genotype, domains) for genotype in results)
 
 
@@ -50,6 +53,7 @@ def test_the_generator_decides_everything(domains, seed):
         first, second = random_genotype(rng, domains), random_genotype(rng, domains)
         crossed = uniform_crossover(rng, first, second), two_point_crossover(rng, first, second)
         mutated = mutate_pair(rng, first, domains), polynomial_mutation(rng, first, domains, 3.0, 0.5)
+        mutated += mutate_gene(rng, first, domains), sample_chain(rng, [first, second, mutated[0]], 2)
         return first, second, crossed, mutated, tournament(rng, [(1.0,)] * 9, 3)
 
     np.random.seed(1)  # noqa: NPY002
@@ -161,3 +165,38 @@ class TestTournament:
         rng = generator(0)
         wins = Counter(tournament(rng, [(0.0, 1.0)] * 4, 2) for _ in range(4000))
         assert all(abs(wins[index] - 1000) < 150 for index in range(4))
+
+
+def test_a_gene_takes_every_other_value_equally_often():
+    rng, domains, first = generator(0), (4, 1, 3, 2), (1, 0, 2, 0)
+    found = Counter(mutate_gene(rng, first, domains) for _ in range(12_000))
+    expected = {(v, 0, 2, 0): 1 / 9 for v in (0, 2, 3)} | {(1, 0, v, 0): 1 / 6 for v in (0, 1)} | {(1, 0, 2, 1): 1 / 3}
+    assert set(found) == set(expected)
+    for genotype, share in expected.items():
+        assert found[genotype] / 12_000 == pytest.approx(share, abs=0.02)
+    assert mutate_gene(rng, (0, 0), (1, 1)) == (0, 0)
+
+
+def test_a_chain_follows_what_it_has_seen_and_sometimes_something_else():
+    """Of three parts: A is followed by C in two of three, by D in one; then one observation spread over all four."""
+    rng = generator(0)
+    seen = [(0, 0, 2, 2, 4, 4), (0, 0, 2, 2, 5, 5), (0, 0, 3, 3, 6, 6), (1, 1, 3, 3, 7, 7)]
+    drawn = [sample_chain(rng, seen, 3) for _ in range(20_000)]
+    for genotype, places in drawn[:200]:
+        parts = [seen[place][2 * part : 2 * part + 2] for part, place in enumerate(places)]
+        assert genotype == (*parts[0], *parts[1], *parts[2])
+    after = [genotype[2] for genotype, _ in drawn if genotype[0] == 0]
+    assert len(after) / 20_000 == pytest.approx(3 / 4, abs=0.02)
+    assert after.count(2) / len(after) == pytest.approx((2 + 2 / 4) / 4, abs=0.02)
+    last = [genotype[4] for genotype, _ in drawn if genotype[2] == 3]
+    assert [last.count(v) / len(last) for v in (4, 5, 6, 7)] == pytest.approx(
+        [1 / 12, 1 / 12, 5 / 12, 5 / 12], abs=0.02
+    )
+    assert {genotype for genotype, _ in drawn} > set(seen)
+
+
+def test_a_chain_of_one_part_is_a_copy_and_of_many_an_unequal_cut():
+    rng = generator(0)
+    assert {sample_chain(rng, [(1, 2, 3)], 1) for _ in range(5)} == {((1, 2, 3), (0,))}
+    assert len(sample_chain(rng, [(1, 2, 3), (4, 5, 6)], 2)[0]) == 3
+    assert sample_chain(rng, [(1, 2)], 5)[0] == (1, 2)

@@ -33,7 +33,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "presets": lambda: {
         f"{name} --preset {preset}": "" for name, method in METHODS.items() for preset in method.PRESETS
     },
-    "architectures": lambda: {name: zoo.entry(name).title for name in zoo.names()},
+    "architectures": lambda: {name: zoo.entry(name).line() for name in zoo.names()},
     "operations": lambda: {
         name: ", ".join(key for key, names in OPERATION_LISTS.items() if name in names) for name in OPERATIONS
     },
@@ -48,3 +48,9 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "recipes": lambda: {name: f"{named.summary}; {named.epochs} epochs" for name, named in RECIPES.items()},
     "data": lambda: dict.fromkeys(NAMES, ""),
 }
+"""Names with a line about each."""
+
+FACTS: dict[str, Callable[[], dict[str, dict[str, Any]]]] = {
+    "architectures": lambda: {name: zoo.entry(name).facts() for name in zoo.names()},
+}
+"""For programs, instead of the lines."""

@@ -1,13 +1,14 @@
-"""Choose one network of a search in words."""
+"""Choose one network of a search, by its number or in words."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from frugalnas import pareto
-from frugalnas.config import limit
+from frugalnas import __version__, config, pareto, zoo
 from frugalnas.core import InputError, Trial, nearest
-from frugalnas.record import Record
+from frugalnas.record import Record, load
+from frugalnas.spaces.architecture import Architecture
 
 WORDS = ("knee", "most-accurate", "smallest")
 SIZES = ("params", "model_bytes", "macs", "peak_bytes", "latency_ms")  # what "smallest" goes by: the first there is
@@ -55,7 +56,46 @@ def limits_of(words: str) -> dict[str, float]:
     limits: dict[str, float] = {}
     for part in words.split(","):
         try:
-            limits |= limit(part)["limits"]
+            limits |= config.limit(part)["limits"]
         except InputError:
             raise InputError(f"--pick {words}: {part.strip()!r} is no limit, such as params<200k") from None
     return limits
+
+
+def architecture_of(name: str, trial: int | None = None, pick: str | None = None) -> Architecture:
+    """An architecture from a run folder, as `trial_in` has it, or else as `zoo.architecture_of` finds it.
+
+    Of a run only the journal is read; the data need not be there. Raises InputError.
+    """
+    if not name.lstrip().startswith("{") and Path(name).is_dir():
+        record = load(Path(name))
+        return _architecture_in(record, trial_in(record, trial, pick))
+    if trial is not None or pick is not None:
+        given = f"--pick {pick}" if trial is None else f"--trial {trial}"
+        raise InputError(f"{given}: {name!r} is not the folder of a search")
+    return zoo.architecture_of(name)
+
+
+def trial_in(record: Record, trial: int | None = None, pick: str | None = None) -> Trial:
+    """The trial of that number, or the one that `choose` finds for the words `pick`, or the front's knee.
+
+    Raises InputError where there is none, and where both are given.
+    """
+    if trial is None:
+        return choose(record, pick or "knee")
+    if pick is not None:
+        raise InputError(f"--trial {trial} and --pick {pick}: expected one of them")
+    found = next((each for each in record.trials if each.number == trial), None)
+    if found is None:
+        raise InputError(f"{record.folder} has no trial {trial}: it has {len(record.trials)}, numbered from 0")
+    return found
+
+
+def _architecture_in(record: Record, trial: Trial) -> Architecture:
+    try:
+        section = config.part("space", record.header["config"].get("space"), "space")
+        space = config.make("space", section, record.header["facts"])
+        return Architecture(space, trial.candidate.genotype)
+    except InputError as error:
+        version = record.header["version"]
+        raise InputError(f"{record.folder}, of version {version}, has no network for {__version__}: {error}") from None

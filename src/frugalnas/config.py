@@ -23,7 +23,7 @@ from frugalnas.methods import METHODS
 from frugalnas.schema import Tree, as_table, construct, filled
 from frugalnas.spaces import SPACES
 from frugalnas.strategies import STRATEGIES
-from frugalnas.tasks.data import DataSource
+from frugalnas.tasks.data import DataSource, absolute
 
 _BUDGETS = ("trials", "minutes", "epochs")
 _PLACE = re.compile("[0-9]{1,9}")  # of an entry in a list
@@ -32,8 +32,8 @@ _PLACE = re.compile("[0-9]{1,9}")  # of an entry in a list
 _GIVEN = {
     "task": {"data"},
     "space": {"in_channels", "classes", "resolution"},
-    "strategy": {"space", "objectives", "weight_set"},
-    "estimators": {"task", "folder"},
+    "strategy": {"space", "objectives", "rungs", "weight_set"},
+    "estimators": {"task", "folder", "start"},
 }
 
 
@@ -84,7 +84,7 @@ def resolve(
 
     Raises InputError for an unknown name or key (with the nearest valid one) and for a value of the wrong type.
     """
-    written = [_read(file) if file else {}, *layers]
+    written = [read(file) if file else {}, *layers]
     method = method or _text(written, "method") or "eeea"
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}: {nearest(method, [*METHODS])}")
@@ -131,6 +131,20 @@ def complete(tree: Tree) -> Tree:
         else:
             result[section] = part(section, given, section)
     return result
+
+
+def placed(tree: Tree) -> Tree:
+    """A completed configuration with the paths of its files made absolute, so that it resumes from any folder."""
+    table = tree["latency"]["table"]
+    return {
+        **tree,
+        "data": dataclasses.asdict(absolute(construct(DataSource, tree["data"]))),
+        "estimators": [
+            {**entry, "path": str(Path(entry["path"]).resolve())} if entry["type"] == "table" else entry
+            for entry in tree["estimators"]
+        ],
+        "latency": {**tree["latency"], "table": table and str(Path(table).resolve())},
+    }
 
 
 def _estimators() -> dict[str, Any]:
@@ -205,7 +219,8 @@ def limit(text: str) -> Tree:
         raise InputError(f"--limit {text!r}: expected NAME=NUMBER, such as params=200k or macs=30M") from None
 
 
-def _read(file: Path) -> Tree:
+def read(file: Path) -> Tree:
+    """What a TOML file says. Raises InputError for one that is not there or is no TOML."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

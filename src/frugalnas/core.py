@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -119,6 +119,16 @@ class Strategy(Protocol):
 
     def tell(self, trial: Trial) -> None:
         """Learn what became of a candidate. Every candidate asked is told once, in any order."""
+        ...
+
+
+@runtime_checkable
+class Promoting(Protocol):
+    """What a strategy has besides `ask` and `tell` if it sends networks from rung to rung."""
+
+    @property
+    def promotable(self) -> Collection[Trial]:
+        """Of the trials told, those whose networks may yet be sent to a higher rung; what others left can go."""
         ...
 
 

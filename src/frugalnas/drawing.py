@@ -1,13 +1,14 @@
-"""Cells as pictures: an SVG drawing of cards and curves, and the same in plain text."""
+"""Cells and phases as pictures: an SVG drawing of cards and curves, and the same in plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
 
+from frugalnas.layers.diagram import Box, Diagram
 from frugalnas.layers.plan import Cell
 
-_CARD, _LINE, _ACROSS, _DOWN = 132, 18, 200, 62  # widths, heights and distances in pixels
+_CARD, _LINE, _ACROSS, _DOWN = 152, 18, 220, 62  # widths, heights and distances in pixels
 _INK = {
     "max": "#7a5c00",
     "avg": "#7a5c00",
@@ -20,60 +21,73 @@ _INK = {
 _EDGE, _OUT = "#5a6878", "#a9b4c2"
 
 
-def state_name(state: int) -> str:
-    """0 and 1 are the outputs of the two cells before, the others are blocks of this cell."""
-    return ("cell k-2", "cell k-1")[state] if state < 2 else f"block {state}"
+Part = Cell | Diagram  # what `describe` of a space gives by name
 
 
-def text_of(cells: Mapping[str, Cell]) -> str:
-    """A few lines per cell: what every block adds up, and which states make the output."""
+def text_of(parts: Mapping[str, Part]) -> str:
+    """A few lines per part: what every block adds up, and which states make the output."""
     lines = []
-    for name, cell in cells.items():
-        lines.append(f"{name} cell")
-        for number, block in enumerate(cell.blocks, start=2):
-            terms = " + ".join(f"{operation}({state_name(state)})" for operation, state in block)
-            lines.append(f"  block {number} = {terms}")
-        lines.append(f"  output  = concat({', '.join(state_name(state) for state in cell.concat)})")
+    for name, part in parts.items():
+        title, diagram = _diagram(name, part)
+        lines.append(title)
+        for box in diagram.boxes:
+            terms = " + ".join(f"{word}({', '.join(map(diagram.name, states))})" for word, states in box.lines)
+            lines.append(f"  {box.name} = {terms}")
+        lines.append(f"  output  = concat({', '.join(map(diagram.name, diagram.output))})")
     return "\n".join(lines)
 
 
-def svg_of(cells: Mapping[str, Cell]) -> str:
-    """An SVG document: per cell the inputs on the left, blocks by depth, the output on the right.
+def _diagram(name: str, part: Part) -> tuple[str, Diagram]:
+    """The title of a part, and the part as a diagram. A cell reads the outputs of the two cells before it."""
+    if isinstance(part, Diagram):
+        return name, part
+    boxes = tuple(
+        Box(f"block {number}", tuple((operation, (state,)) for operation, state in block))
+        for number, block in enumerate(part.blocks, start=2)
+    )
+    return f"{name} cell", Diagram(("cell k-2", "cell k-1"), boxes, part.concat)
+
+
+def svg_of(parts: Mapping[str, Part]) -> str:
+    """An SVG document: per part the inputs on the left, blocks by depth, the output on the right.
 
     Its groups have classes (paper, edges, to-output, cards, words, quiet), so that a page can give it other colours.
     """
-    parts, top, width = [], 0, 0
-    for name, cell in cells.items():
-        body, right, bottom = _cell(cell)
-        parts.append(
-            f'<text x="16" y="{top + 26}" font-weight="600">{escape(name)} cell</text>'
+    drawn, top, width = [], 0, 0
+    for name, part in parts.items():
+        title, diagram = _diagram(name, part)
+        body, right, bottom = _drawn(diagram)
+        drawn.append(
+            f'<text x="16" y="{top + 26}" font-weight="600">{escape(title)}</text>'
             f'<g transform="translate(16 {top + 40})">{body}</g>'
         )
         top, width = top + bottom + 50, max(width, right + 32)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" width="{width}" height="{top}" '
         f'font-family="system-ui, sans-serif" font-size="12" class="words" fill="#1c2733">'
-        f'<rect width="100%" height="100%" class="paper" fill="#fff"/>{"".join(parts)}</svg>\n'
+        f'<rect width="100%" height="100%" class="paper" fill="#fff"/>{"".join(drawn)}</svg>\n'
     )
 
 
-def _cell(cell: Cell) -> tuple[str, int, int]:
-    """The SVG elements of one cell, and its width and height."""
-    output = 2 + len(cell.blocks)
-    read = {number: [state for _, state in block] for number, block in enumerate(cell.blocks, start=2)}
-    read[output] = list(cell.concat)
-    columns, rows = _places(read)
-    lines = {0: ["cell k-2"], 1: ["cell k-1"], output: ["output"]}
-    lines |= {number: [operation for operation, _ in block] for number, block in enumerate(cell.blocks, start=2)}
-    place = {state: (columns[state] * _ACROSS, rows[state] * _DOWN) for state in columns}
-    edges = "".join(
-        _curve(place[source], place[state], line)
-        for state, sources in read.items()
-        if state != output
-        for line, source in enumerate(sources)
-    )
+def _drawn(diagram: Diagram) -> tuple[str, int, int]:
+    """The SVG elements of one part, and its width and height."""
+    output = len(diagram.inputs) + len(diagram.boxes)
+    boxes = dict(enumerate(diagram.boxes, start=len(diagram.inputs)))
+    inward = [
+        (state, line, source)
+        for state, box in boxes.items()
+        for line, (_, read) in enumerate(box.lines)
+        for source in read
+    ]
+    read = {state: [source for to, _, source in inward if to == state] for state in boxes} | {output: [*diagram.output]}
+    columns, rows = _places(read, len(diagram.inputs))
+    lines = {state: [name] for state, name in enumerate(diagram.inputs)} | {output: ["output"]}
+    lines |= {state: [word for word, _ in box.lines] for state, box in boxes.items()}
+    down = max(_DOWN, 26 + _LINE * max(map(len, lines.values())))
+    place = {state: (columns[state] * _ACROSS, rows[state] * down) for state in columns}
+    edges = "".join(_curve(place[source], place[state], line) for state, line, source in inward)
     ends = "".join(_curve(place[source], place[output], 0) for source in read[output])
-    boxes = "".join(
+    cards = "".join(
         f'<rect x="{x}" y="{y}" width="{_CARD}" height="{_LINE * len(lines[state]) + 8}" rx="6"/>'
         for state, (x, y) in place.items()
     )
@@ -83,25 +97,25 @@ def _cell(cell: Cell) -> tuple[str, int, int]:
         for line, word in enumerate(lines[state])
     )
     numbers = "".join(
-        f'<text x="{place[state][0] + _CARD - 8}" y="{place[state][1] + 17}">{state}</text>'
-        for state in range(2, output)
+        f'<text x="{place[state][0] + _CARD - 8}" y="{place[state][1] + 17}">{escape(box.name.split()[-1])}</text>'
+        for state, box in boxes.items()
     )
     drawn = (
         f'<g fill="none" stroke-width="1.4"><path d="{ends}" class="to-output" stroke="{_OUT}"/>'
         f'<path d="{edges}" class="edges" stroke="{_EDGE}"/></g>'
-        f'<g class="cards" fill="#f3f5f8" stroke="{_OUT}">{boxes}</g>{words}'
+        f'<g class="cards" fill="#f3f5f8" stroke="{_OUT}">{cards}</g>{words}'
         f'<g class="quiet" fill="{_EDGE}" text-anchor="end">{numbers}</g>'
     )
-    return drawn, columns[output] * _ACROSS + _CARD, (1 + max(rows.values())) * _DOWN
+    return drawn, columns[output] * _ACROSS + _CARD, (1 + max(rows.values())) * down
 
 
-def _places(read: Mapping[int, list[int]]) -> tuple[dict[int, int], dict[int, int]]:
-    """Column and row of each state, from the states that each one reads.
+def _places(read: Mapping[int, list[int]], inputs: int = 2) -> tuple[dict[int, int], dict[int, int]]:
+    """Column and row of each state, from the states that each one reads; the first so many are inputs.
 
     A curve runs along the row of its source and bends only in the gap before its target's column; so a row is taken
     from a state's column to the one before its last reader's, and no curve passes behind a card.
     """
-    columns = {0: 0, 1: 0}
+    columns = dict.fromkeys(range(inputs), 0)
     for state, sources in read.items():
         columns[state] = 1 + max(columns[source] for source in sources)
     output = max(read)

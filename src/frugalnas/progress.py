@@ -19,6 +19,7 @@ from frugalnas.report import front_table
 from frugalnas.schema import Tree
 
 if TYPE_CHECKING:
+    from frugalnas.compare import Glance
     from frugalnas.launch import Progress
     from frugalnas.study import Study
 
@@ -54,6 +55,33 @@ def live(tree: Tree) -> Iterator[Progress]:
 
 
 @contextmanager
+def trainings(total: int, images: int) -> Iterator[Progress]:
+    """A function to call after each of `total` told trainings on `images` in all; a line says how far they are.
+
+    On a terminal the line is redrawn, elsewhere there is one for each training. Both go to stderr.
+    """
+    told: list[Study] = []
+
+    def words(study: Study) -> str:
+        done = study.images / images
+        left = f", about {_time(study.seconds * (1 - done) / done)} left" if 0 < done < 1 else ""
+        return f"{study.rated} of {total} trainings, {_time(study.seconds)}{left}"
+
+    def view() -> RenderableType:
+        if not told:
+            return Spinner("dots", Text("reading the images, starting the workers"))
+        line = Table.grid(padding=(0, 2))
+        line.add_row(ProgressBar(total=total, completed=told[-1].rated, width=30), words(told[-1]))
+        return line
+
+    if not sys.stderr.isatty():
+        yield lambda study: print(words(study), file=sys.stderr, flush=True)
+        return
+    with Live(get_renderable=view, console=Console(file=sys.stderr), refresh_per_second=4, transient=True):
+        yield told.append
+
+
+@contextmanager
 def training() -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A function to call with what a training tells (see `training.train`); a line on stderr says it."""
     told: dict[str, Any] = {}
@@ -73,6 +101,33 @@ def training() -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
     with Live(get_renderable=view, console=Console(file=sys.stderr), refresh_per_second=4, transient=True):
         yield told.update
+
+
+@contextmanager
+def comparing() -> Iterator[Callable[[Glance], None]]:
+    """A function to call with how far a comparison is; a line on stderr says it, and one for each run under way."""
+    told: list[Glance] = []
+    start, waiting = time.monotonic(), Spinner("dots", Text("starting the workers"))
+
+    def view() -> RenderableType:
+        if not told:
+            return waiting
+        glance = told[0]
+        lines = Table.grid(padding=(0, 2))
+        passed = _time(time.monotonic() - start)
+        lines.add_row(
+            ProgressBar(total=glance.all, completed=glance.ended + sum(glance.under_way.values()), width=30),
+            f"{glance.ended:,} of {glance.all:,} runs   {passed}",
+        )
+        for name, share in [*glance.under_way.items()][:_ROWS]:
+            lines.add_row(ProgressBar(total=1.0, completed=share, width=30), name)
+        return lines
+
+    def tell(glance: Glance) -> None:
+        told[:] = [glance]
+
+    with Live(get_renderable=view, console=Console(file=sys.stderr), refresh_per_second=4, transient=True):
+        yield tell
 
 
 def _time(seconds: float) -> str:

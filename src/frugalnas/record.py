@@ -50,6 +50,11 @@ class Record:
         return tuple(self.header["config"]["objectives"])
 
     @cached_property
+    def rungs(self) -> tuple[int, ...]:
+        """The rungs of the ladder that have trials, the cheapest first."""
+        return tuple(sorted({trial.candidate.rung for trial in self.trials}))
+
+    @cached_property
     def compared(self) -> Sequence[Trial]:
         """The trials whose values compare: rated on the highest rung, without those that repeat another."""
         done = [trial for trial in self.trials if trial.status == "done" and not trial.reason]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -57,6 +57,28 @@ def construct(kind: Any, tree: Tree, given: Mapping[str, Any] = MappingProxyType
         nested = _dataclass_in(hints[key]) if value is not None else None  # pydantic would hide its InputErrors
         arguments[key] = construct(nested, value) if nested else TypeAdapter(hints[key]).validate_python(value)
     return kind(**arguments)
+
+
+def difference(old: Any, new: Any) -> str:
+    """The first value in which two trees differ, as "KEY = OLD, not NEW"; "" where they are equal."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    return next(
+        (
+            f"{name} = {before.get(name)}, not {after.get(name)}"
+            for name in {**before, **after}
+            if before.get(name) != after.get(name)
+        ),
+        "",
+    )
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a tree by the keys that lead to it, with dots between."""
+    if not isinstance(tree, Mapping):
+        yield path, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(value, f"{path}.{key}".strip("."))
 
 
 def _hints(kind: Any) -> dict[str, Any]:

@@ -75,6 +75,11 @@ class Study:
         return front(self.trials, self.problem.minimised)
 
     @property
+    def under_way(self) -> dict[int, Candidate]:
+        """What was asked and is not told yet, by trial number."""
+        return dict(self._untold)
+
+    @property
     def seconds(self) -> float:
         """How long the study has run, over all its sessions."""
         return self._journal.age if self._journal else time.monotonic() - self._born

@@ -112,8 +112,8 @@ def impossible(problem: Problem, found: Survey) -> InputError:
         if objective.limit < math.inf
     ]
     return InputError(
-        f"no network is found within the limits {', '.join(limits)}: raise them, or make the networks smaller with "
-        "--set space.channels=... and --set space.cells=..."
+        f"no network is found within the limits {', '.join(limits)}: raise them, or make the networks smaller, such as "
+        "with --set space.channels=..."
     )
 
 

@@ -8,6 +8,7 @@ of some tens of genes is the fastest mix.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,6 +42,19 @@ def two_point_crossover(rng: np.random.Generator, first: Genotype, second: Genot
     )
 
 
+def mutate_gene(rng: np.random.Generator, genotype: Genotype, domains: tuple[int, ...]) -> Genotype:
+    """One random gene takes another value; genes of a single value are passed over.
+
+    In a cell that is an operation or an input, half and half: the mutation of AmoebaNet (Real et al. 2019) and EcoNAS.
+    """
+    free = [index for index, size in enumerate(domains) if size > 1]
+    if not free:
+        return genotype
+    at = free[int(rng.integers(len(free)))]
+    value = int(rng.integers(domains[at] - 1))
+    return (*genotype[:at], value + (value >= genotype[at]), *genotype[at + 1 :])
+
+
 def mutate_pair(rng: np.random.Generator, genotype: Genotype, domains: tuple[int, ...]) -> Genotype:
     """One random pair of genes (2j, 2j+1), in a cell an operation and its input, drawn again (EEEA-Net, section 3).
 
@@ -70,6 +84,27 @@ def polynomial_mutation(
                 step = 1 - (2 * (1 - u) + (2 * u - 1) * below ** (eta + 1)) ** (1 / (eta + 1))
             mutated[i] = min(max(int((below + step) * domains[i]), 0), domains[i] - 1)
     return tuple(mutated)
+
+
+def sample_chain(
+    rng: np.random.Generator, genotypes: Sequence[Genotype], parts: int
+) -> tuple[Genotype, tuple[int, ...]]:
+    """A genotype from p(part 1) and p(part k | part k-1), and the places of those of `genotypes` that it came from.
+
+    Each probability is how often the part is found in `genotypes`, after an equal part k-1; one such observation more
+    is spread over all of them, so that parts that always came together can come apart. This is the Bayesian network of
+    NSGA-Net's exploitation, in which a part, one of `parts` of about equal length, is a phase.
+    """
+    length = len(genotypes[0])
+    ends = [length * part // parts for part in range(parts + 1)]
+    pieces = [[genotype[start:end] for start, end in pairwise(ends)] for genotype in genotypes]
+    places = [int(rng.integers(len(pieces)))]
+    for part in range(1, parts):
+        before = pieces[places[-1]][part - 1]
+        alike = [place for place, piece in enumerate(pieces) if piece[part - 1] == before]
+        drawn = int(rng.integers(len(alike) + 1))
+        places.append(alike[drawn] if drawn < len(alike) else int(rng.integers(len(pieces))))
+    return tuple(gene for part, place in enumerate(places) for gene in pieces[place][part]), tuple(places)
 
 
 def tournament(rng: np.random.Generator, keys: Sequence[tuple[float, ...]], size: int = 2) -> int:

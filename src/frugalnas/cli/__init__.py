@@ -19,6 +19,8 @@ from frugalnas.cli import use  # noqa: F401
 from frugalnas.cli import export  # noqa: F401
 from frugalnas.cli import latency  # noqa: F401
 from frugalnas.cli import fit  # noqa: F401
+from frugalnas.cli import compare  # noqa: F401
+from frugalnas.cli import proxies  # noqa: F401
 
 
 def main() -> None:

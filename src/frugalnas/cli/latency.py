@@ -50,7 +50,7 @@ def build(
     care that nothing else runs. Then: frugalnas search ... --set latency.table=table.json --limit latency_ms=5
     """
     from frugalnas.latency import build as building
-    from frugalnas.launch import space_of
+    from frugalnas.parts import space_of
 
     tree, settings = _settings(method, preset, data, root, config, set_, strict, runtime, threads)
     with measuring("timing parts of networks") as progress:
@@ -78,7 +78,7 @@ def kit(
     The device needs Python and torch, or onnxruntime with numpy; README.txt in the folder says what to do there.
     """
     from frugalnas.latency.build import write_kit
-    from frugalnas.launch import space_of
+    from frugalnas.parts import space_of
 
     tree, settings = _settings(method, preset, data, root, config, set_, strict, runtime, None)
     write_kit(space_of(tree), settings.runtime, out)
@@ -139,8 +139,9 @@ class _Network:
 
 def _networks(name: str, table: Table | None) -> Iterator[_Network]:
     """The front of a search, or the one network of a model, a file or a published name."""
+    from frugalnas.choose import architecture_of
     from frugalnas.latency.cost import table_in
-    from frugalnas.launch import architecture_of, configuration_of
+    from frugalnas.launch import configuration_of
     from frugalnas.model import FILE, Model
     from frugalnas.record import load
     from frugalnas.schema import construct
@@ -220,7 +221,7 @@ def _settings(
 
 def make_table(tree: dict[str, Any]) -> None:
     """Make the latency table that a search needs and has no file of, under a bar; later it is at hand."""
-    from frugalnas.launch import table_of
+    from frugalnas.parts import table_of
 
     with measuring("timing parts of networks for latency_ms") as progress:
         table_of(tree, progress)

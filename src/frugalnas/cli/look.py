@@ -25,14 +25,16 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what there is by name."""
-    from frugalnas.catalogue import LISTINGS
+    from frugalnas.catalogue import FACTS, LISTINGS
 
     if what not in LISTINGS:
         raise InputError(f"nothing to list by the name {what!r}: {nearest(what, [*LISTINGS])}")
+    if as_json:
+        say(FACTS[what]() if what in FACTS else LISTINGS[what]())
+        return
     entries = LISTINGS[what]()
     width = max(map(len, entries))
-    lines = [f"{name:{width}}  {about}".rstrip() for name, about in entries.items()]
-    say(entries if as_json else "\n".join(lines))
+    say("\n".join(f"{name:{width}}  {about}".rstrip() for name, about in entries.items()))
 
 
 @app.command(epilog="Example: frugalnas show EEEA-C --svg cells.svg")
@@ -44,16 +46,22 @@ def show(
     convention: Annotated[Convention, typer.Option(help="How to count MACs.")] = "conv_linear",
     as_json: Annotated[bool, typer.Option("--json", help="Print the architecture in the interchange format.")] = False,
 ) -> None:
-    """Print an architecture: its cells, its size, and its JSON, from which `frugalnas.create_model` builds it."""
+    """Print an architecture: its cells, its size, and its JSON, from which `frugalnas.create_model` builds it.
+
+    Of a published one also where it is from and what was reported of it.
+    """
+    from frugalnas import zoo
+    from frugalnas.choose import architecture_of
     from frugalnas.drawing import svg_of, text_of
-    from frugalnas.launch import architecture_of
     from frugalnas.store import write_atomically
 
     found = architecture_of(architecture, trial, pick)
     cells = found.space.describe(found.genotype)
     if svg:
         write_atomically(svg, svg_of(cells))
-    say(found.to_json() if as_json else f"{text_of(cells)}\n\n{found.size(convention)}")
+    published = zoo.is_name(architecture) and not Path(architecture).is_dir()
+    about = f"{zoo.entry(architecture).about()}\n\n" if published else ""
+    say(found.to_json() if as_json else f"{about}{text_of(cells)}\n\n{found.size(convention)}")
 
 
 @data_app.command("check", epilog="Example: frugalnas data check shoes/")

@@ -52,6 +52,14 @@ def search(
     ] = None,
     config: Config = None,
     set_: Set = None,
+    ladder: Annotated[
+        str | None,
+        typer.Option(
+            help="What rates the networks: fidelities in EcoNAS' notation, from cheap to careful, such as c4r2s1e1; or "
+            "the folder of a study by 'frugalnas proxies'.",
+            show_default="the method's",
+        ),
+    ] = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -75,6 +83,10 @@ def search(
         strict=strict,
     )
     tree = tree_of(method, preset, config, set_, given, limit)
+    if ladder is not None:
+        from frugalnas.proxies import with_ladder
+
+        tree = with_ladder(tree, ladder)
     make_table(tree)
     with _watched(tree) as progress:
         result = begin(tree, out, progress)
@@ -90,13 +102,14 @@ def resume(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a search that was stopped, or give it a larger budget; or with a training, or a fit.
+    """Go on with a search or a study of proxies, or give it a larger budget; or with a training, a fit or a comparison.
 
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
-    Trainings and fits keep their own.
+    Trainings, fits and comparisons keep their own.
     """
-    from frugalnas import fit, launch, training
+    from frugalnas import compare, fit, launch, proxies, training
     from frugalnas.config import changed, options
+    from frugalnas.record import load
 
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
@@ -104,6 +117,13 @@ def resume(
         if any(given is not None for given in (trials, minutes, epochs, workers)):
             raise InputError(f"{run} holds a fit, whose time cannot be changed: expected no other option")
         go_on(run, as_json)
+        return
+    if compare.holds_comparison(run):
+        from frugalnas.cli.compare import go_on as go_on_comparing
+
+        if any(given is not None for given in (trials, minutes, epochs)):
+            raise InputError(f"{run} holds a comparison, whose budget cannot be changed: expected no such option")
+        go_on_comparing(run, workers, as_json)
         return
     if training.holds_training(run):
         from frugalnas.cli.train import print_trained, watched_training
@@ -115,6 +135,11 @@ def resume(
         print_trained(trained, as_json)
         return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
+    if proxies.is_study(load(run)):
+        from frugalnas.cli.proxies import go_on as go_on_studying
+
+        go_on_studying(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
+        return
     with _watched(tree) as progress:
         result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
     _print_result(result, as_json)
@@ -128,10 +153,16 @@ def report(
 ) -> None:
     """Print the front of a search; write report.html, front.svg, front.csv and trials.csv into its folder.
 
-    Works at any time, also while the search is running.
+    Works at any time, also while the search is running. Of a study of proxies it writes that one's files.
     """
+    from frugalnas import proxies
+    from frugalnas.record import load
     from frugalnas.report import text_of, write_report
 
+    if proxies.is_study(load(run)):
+        findings = proxies.write_findings(run)
+        say(findings.to_json() if as_json else proxies.text_of(findings))
+        return
     record = write_report(run)
     say(record.to_json(pick) if as_json else text_of(record, pick))
 
@@ -152,7 +183,7 @@ def inspect(
     """Before a search: how large its space is, what its networks cost, and how many of them the limits accept."""
     from frugalnas.cli.latency import make_table
     from frugalnas.config import options
-    from frugalnas.launch import problem_of
+    from frugalnas.parts import problem_of
     from frugalnas.survey import impossible, survey
 
     tree = tree_of(method, preset, config, set_, options(data=data, root=root, strict=strict), limit)

@@ -67,6 +67,7 @@ def train(
     """
     from frugalnas import training
     from frugalnas.schema import construct, filled
+    from frugalnas.spaces.architecture import resized
     from frugalnas.tasks.data import DataSource
     from frugalnas.tasks.recipe import Recipe
 
@@ -74,9 +75,7 @@ def train(
         raise InputError(f"unknown recipe {recipe!r}: {nearest(recipe, [*training.RECIPES])}")
     named = training.RECIPES[recipe]
     given = _given(architecture, trial, pick)
-    space = given.architecture.space
-    space = replace(space, channels=space.channels if channels is None else channels)
-    space = replace(space, cells=space.cells if cells is None else cells)
+    space = resized(given.architecture.space, channels=channels, cells=cells)
     tables = _tables({"data": _images(given.data, data, root), "recipe": asdict(named.recipe)}, set_ or ())
     folder = out or given.out
     with watched_training(folder) as progress:
@@ -108,7 +107,7 @@ class _Given:
 
 
 def _given(name: str, trial: int | None, pick: str | None) -> _Given:
-    from frugalnas.launch import architecture_of, trial_in
+    from frugalnas.choose import architecture_of, trial_in
     from frugalnas.record import load
 
     if not Path(name).is_dir():

@@ -1,4 +1,7 @@
-"""The network as it is exported: pixels in, batch normalisation folded into convolutions, a fixed size of the maps."""
+"""The network as it is exported: pixels in, batch normalisation folded into convolutions, a fixed size of the maps.
+
+Where no convolution goes before a batch normalisation, as at the start of a node, it stays what it is.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,9 @@ class Deployed(nn.Module):
 class FixedShift(nn.Module):
     """`layers.ops.Shift` for maps of one size, without a decision for exporters to trace."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, shift: Shift, size: tuple[int, int]) -> None:
         super().__init__()
-        self.border = (0, size[1] % 2, 0, size[0] % 2)
+        self.border = (0, size[1] % 2, 0, size[0] % 2) if shift.fill else (0, 0, 0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x[:, :, 1:, 1:]
@@ -92,13 +95,13 @@ def _folded(module: nn.Module, sizes: Sizes, scaled_means: bool) -> nn.Module:
         case DepthwiseConv2d():
             return _plain(module)
         case Shift():
-            return FixedShift(sizes[module])
+            return FixedShift(module, sizes[module])
         case nn.AvgPool2d() if scaled_means and module.stride != 1:
             return ScaledMean(module, sizes[module])
         case nn.Sequential():
             layers: list[nn.Module] = []
             for layer in module:
-                if isinstance(layer, nn.BatchNorm2d):
+                if isinstance(layer, nn.BatchNorm2d) and layers and not isinstance(layers[-1], nn.ReLU):
                     layers.append(_merged(layers.pop(), layer))
                 else:
                     layers.append(_folded(layer, sizes, scaled_means))

@@ -21,6 +21,9 @@ class Name:
     def __str__(self) -> str:
         return self.text
 
+    def __add__(self, other: int) -> Name:
+        return Name(f"({self} + {other})")
+
     def __floordiv__(self, other: int) -> Name:
         return Name(f"{self} // {other}")
 
@@ -74,7 +77,7 @@ def sequential(layers: Layers) -> Call:
 
 
 def expression(layer: plan.Layer) -> Call:
-    """The module of one layer; `Shift`, `Zero`, `Residual` and `Parallel` are those of `layers.ops`."""
+    """The module of one layer; `Shift`, `Zero`, `Residual`, `Gate` and `Parallel` are those of `layers.ops`."""
     match layer:
         case plan.Conv():
             return _convolution(layer)
@@ -82,15 +85,18 @@ def expression(layer: plan.Layer) -> Call:
             return Call("nn.BatchNorm2d", (str(channels),))
         case plan.ReLU(in_place):
             return Call("nn.ReLU", ("inplace=True",) if in_place else ())
-        case plan.MaxPool(kernel, stride, padding):
-            return Call("nn.MaxPool2d", (str(kernel), f"stride={stride}", f"padding={padding}"))
+        case plan.Sigmoid():
+            return Call("nn.Sigmoid")
+        case plan.MaxPool(kernel, stride, padding, ceil):
+            keywords = (f"stride={stride}", f"padding={padding}", *(("ceil_mode=True",) if ceil else ()))
+            return Call("nn.MaxPool2d", (str(kernel), *keywords))
         case plan.AvgPool(kernel, stride, padding):
-            keywords = (f"stride={stride}", f"padding={padding}", "count_include_pad=False")
-            return Call("nn.AvgPool2d", (str(kernel), *keywords))
+            window = (f"stride={stride}", f"padding={padding}")
+            return Call("nn.AvgPool2d", (str(kernel), *window, "count_include_pad=False"))
         case plan.AdaptivePool(side):
             return Call("nn.AdaptiveAvgPool2d", (str(side),))
-        case plan.Shift():
-            return Call("Shift")
+        case plan.Shift(fill):
+            return Call("Shift", () if fill else ("fill=False",))
         case plan.Zero(stride):
             return Call("Zero", (f"stride={stride}",))
         case plan.Flatten():
@@ -99,6 +105,8 @@ def expression(layer: plan.Layer) -> Call:
             return Call("nn.Linear", (str(inputs), str(outputs)))
         case plan.Residual(layers):
             return Call("Residual", (sequential(layers),))
+        case plan.Gate(layers):
+            return Call("Gate", (sequential(layers),))
         case plan.Parallel(branches):
             return Call("Parallel", (Call("", tuple(map(sequential, branches))),))
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frugalnas import launch, store
-from frugalnas.choose import choose
+from frugalnas import launch, parts, store
+from frugalnas.choose import architecture_of, choose
 from frugalnas.core import InputError
 from frugalnas.fit.settings import Plan, holds_fit, read, refuse_another, write
 from frugalnas.record import load, reasons
@@ -160,7 +160,7 @@ def _look(job: _Job) -> None:
     if not found.usable:
         raise InputError(f"{found.source} cannot be searched on: {found.problems[0]}")
     with job.watch.measuring() as progress:
-        problem = launch.problem_of(tree, launch.table_of(tree, progress))
+        problem = parts.problem_of(tree, parts.table_of(tree, progress))
     refuse_impossible(problem)
     networks = survey(problem, SAMPLES)
     job.watch.say(f"space     {networks.size:.3g} networks; the limits accept {networks.share}")
@@ -219,7 +219,7 @@ def _trained(job: _Job, progress: Progress | None, epochs: int | None = None, mi
     plan, folder, search, trial = job.plan, job.folder / MODEL, job.folder / SEARCH, job.done["pick"]["trial"]
     job.watch.say(f"training  in {folder}, " + (f"epochs: {epochs}" if minutes is None else f"{minutes:.1f} min"))
     return train(
-        launch.architecture_of(str(search), trial),
+        architecture_of(str(search), trial),
         job.data,
         plan.recipe,
         epochs=epochs,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from frugalnas import __version__, config, launch, store
+from frugalnas import __version__, config, store
 from frugalnas.choose import limits_of
 from frugalnas.core import InputError, nearest
-from frugalnas.schema import Tree, as_table, construct, filled
+from frugalnas.schema import Tree, as_table, construct, difference, filled
 from frugalnas.tasks.recipe import RECIPES, Recipe
 
 FILE = "fit.json"
@@ -80,7 +80,7 @@ def plan(
         raise InputError(f"unknown recipe {recipe!r}: {nearest(recipe, [*RECIPES])}")
     budget = {"trials": trials, "minutes": None if minutes is None else SEARCH_SHARE * minutes}
     rest = [{key: value for key, value in layer.items() if key != "recipe"} for layer in layers]
-    tree = launch.placed(config.resolve(method, preset, file, [budget, *rest]))
+    tree = config.placed(config.resolve(method, preset, file, [budget, *rest]))
     how = asdict(RECIPES[recipe].recipe)
     for layer in layers:
         how |= as_table(layer.get("recipe", {}), "recipe")
@@ -121,19 +121,7 @@ def read(folder: Path) -> tuple[Plan, dict[str, dict[str, Any]], float]:
 
 def refuse_another(folder: Path, plan: Plan) -> None:
     """Raise InputError, which names a difference, where the fit in `folder` is of another plan."""
-    old, new = dict(_leaves(asdict(read(folder)[0]))), dict(_leaves(asdict(plan)))
-    for name in {**old, **new}:
-        if old.get(name) != new.get(name):
-            raise InputError(
-                f"{folder} holds a fit with {name} = {old.get(name)}, not {new.get(name)}: choose another --out, or go "
-                f"on with it by: frugalnas resume {folder}"
-            )
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a tree by the keys that lead to it, with dots between."""
-    if not isinstance(tree, Mapping):
-        yield path, tree
-        return
-    for key, value in tree.items():
-        yield from _leaves(value, f"{path}.{key}".strip("."))
+    if other := difference(asdict(read(folder)[0]), asdict(plan)):
+        raise InputError(
+            f"{folder} holds a fit with {other}: choose another --out, or go on with it by: frugalnas resume {folder}"
+        )

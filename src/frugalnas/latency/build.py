@@ -15,8 +15,8 @@ from frugalnas.latency.runs import installed, network_run, piece_run, program_ru
 from frugalnas.latency.settings import Runtime
 from frugalnas.latency.table import Table
 from frugalnas.objectives.latency import pieces, pieces_of
+from frugalnas.spaces import AnySpace
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.spaces.cell import CellSpace
 from frugalnas.store import write_atomically
 from frugalnas.variation import random_genotype
 
@@ -38,7 +38,7 @@ python measure.py --help names the options. It reads this folder and writes the 
 
 
 def build(
-    space: CellSpace,
+    space: AnySpace,
     runtime: Runtime = "torch",
     threads: int = 1,
     seconds: float = SECONDS,
@@ -61,7 +61,7 @@ def build(
         return Table(measure.measured(plan, run_of, threads, seconds, progress))
 
 
-def write_kit(space: CellSpace, runtime: Runtime, out: Path) -> None:
+def write_kit(space: AnySpace, runtime: Runtime, out: Path) -> None:
     """Write a folder for a device: `measure.py`, the plan with all programs, and for onnxruntime the models.
 
     Raises InputError where the folder is there already, or onnx is not installed and needed.
@@ -94,7 +94,7 @@ def write_kit(space: CellSpace, runtime: Runtime, out: Path) -> None:
         write_atomically(out / name, content)
 
 
-def plan_of(space: CellSpace, runtime: Runtime) -> measure.Json:
+def plan_of(space: AnySpace, runtime: Runtime) -> measure.Json:
     """What is to be timed: the pieces of the space, and networks by which to calibrate and to judge their sums."""
     return {
         "format": measure.KIT,
@@ -110,7 +110,7 @@ def plan_of(space: CellSpace, runtime: Runtime) -> measure.Json:
     }
 
 
-def _networks(space: CellSpace) -> list[Genotype]:
+def _networks(space: AnySpace) -> list[Genotype]:
     """Those to calibrate on, evenly from the smallest to the largest, and then the held-out ones.
 
     A search under a limit ends among networks that are smaller than random ones. So half of the held-out ones, and many
@@ -126,7 +126,7 @@ def _networks(space: CellSpace) -> list[Genotype]:
     return [*(min(others, key=lambda genotype: abs(others[genotype] - size)) for size in sizes), *held_out]
 
 
-def _way_down(space: CellSpace, rng: np.random.Generator) -> list[Genotype]:
+def _way_down(space: AnySpace, rng: np.random.Generator) -> list[Genotype]:
     """A random genotype and, step by step, ones of fewer MACs, each with one gene changed."""
     way = [random_genotype(rng, space.domains)]
     for _ in range(STEPS):

@@ -14,14 +14,14 @@ from frugalnas.latency.runs import MeasuredCost, installed
 from frugalnas.latency.settings import Latency, Runtime
 from frugalnas.latency.table import Table
 from frugalnas.objectives.latency import LATENCY
-from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces import AnySpace
 
 FILE = "latency.json"  # in the folder of a run
-_MADE: dict[tuple[CellSpace, Runtime, int], Table] = {}  # of this device, in this process
+_MADE: dict[tuple[AnySpace, Runtime, int], Table] = {}  # of this device, in this process
 _log = logging.getLogger(__name__)
 
 
-def table_for(settings: Latency, space: CellSpace, progress: Progress | None = None) -> Table | None:
+def table_for(settings: Latency, space: AnySpace, progress: Progress | None = None) -> Table | None:
     """The table that the settings name or, without a file, one of this device, which takes about half a minute to make.
 
     None where latency is measured. Raises InputError for a file that is none or lacks a piece of the space, and where

@@ -246,7 +246,7 @@ def _torch_operation(step: Json) -> Callable[..., Any]:
         case "relu":
             return nn.ReLU(step["in_place"])
         case "max_pool":
-            return nn.MaxPool2d(step["kernel"], step["stride"], step["padding"])
+            return nn.MaxPool2d(step["kernel"], step["stride"], step["padding"], ceil_mode=step["ceil"])
         case "avg_pool":
             return nn.AvgPool2d(step["kernel"], step["stride"], step["padding"], count_include_pad=False)
         case "global_pool":
@@ -255,8 +255,12 @@ def _torch_operation(step: Json) -> Callable[..., Any]:
             return nn.Flatten()
         case "linear":
             return nn.Linear(step["inputs"], step["outputs"])
+        case "sigmoid":
+            return nn.Sigmoid()
         case "sum":
             return lambda a, b: a + b
+        case "product":
+            return lambda a, b: a * b
         case "concatenation":
             return lambda *maps: torch.cat(maps, 1)
         case "zero":

@@ -72,7 +72,7 @@ class _Graph:
                 kernel, stride = [step["kernel"]] * 2, [step["stride"]] * 2
                 window = {"kernel_shape": kernel, "strides": stride, "pads": [step["padding"]] * 4}
                 if step["op"] == "max_pool":
-                    return self._node("MaxPool", reads, window)
+                    return self._node("MaxPool", reads, window | {"ceil_mode": int(step["ceil"])})
                 return self._node("AveragePool", reads, window | {"count_include_pad": 0})
             case "linear":
                 weight = self._weight([step["outputs"], step["inputs"]], 1 / step["inputs"])
@@ -111,4 +111,5 @@ class _Graph:
 
 
 _SAME = {"relu": "Relu", "global_pool": "GlobalAveragePool", "flatten": "Flatten", "sum": "Add"}
+_SAME |= {"sigmoid": "Sigmoid", "product": "Mul"}
 """Operations that need nothing but what they read."""

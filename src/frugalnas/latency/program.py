@@ -13,6 +13,7 @@ from typing import Any
 from frugalnas.core import InputError
 from frugalnas.layers import plan
 from frugalnas.layers.cost import shape_after
+from frugalnas.layers.graph import Graph
 from frugalnas.layers.network import Network, Site
 from frugalnas.layers.plan import Cell, Layers, Shape, edges
 from frugalnas.objectives.latency import Piece
@@ -31,8 +32,27 @@ def of_piece(piece: Piece) -> Program:
     return writer.program()
 
 
-def of_network(network: Network) -> Program:
-    """The program of an inference, as `layers.cell.CellNetwork` runs it; an auxiliary head has no part in it."""
+def of_network(network: Network | Graph) -> Program:
+    """The program of an inference, as the module runs it; an auxiliary head has no part in it."""
+    return _of_graph(network) if isinstance(network, Graph) else _of_cells(network)
+
+
+def _of_graph(graph: Graph) -> Program:
+    writer = _Writer([graph.image])
+    made = {0: 0}  # the value of the program by that of the graph
+    for number in graph.live:
+        node = graph.nodes[number]
+        reads = [made[value] for value in node.reads]
+        if node.merge == "concat" and len(reads) > 1:
+            reads = [writer.join("concatenation", reads)]
+        while len(reads) > 1:
+            reads = [writer.join("sum", reads[:2]), *reads[2:]]
+        made[number + 1] = writer.layers(node.layers, reads[0])
+    writer.layers(graph.classifier, made[len(graph.nodes)])
+    return writer.program()
+
+
+def _of_cells(network: Network) -> Program:
     skeleton = network.skeleton
     writer = _Writer([(skeleton.in_channels, skeleton.resolution, skeleton.resolution)])
     first, second = skeleton.stems()
@@ -50,7 +70,8 @@ def _cell(writer: _Writer, cell: Cell, site: Site, older: int, newer: int) -> in
     for block in cell.blocks:
         results = [writer.layers(site.operation(edge), states[edge[1]]) for edge in edges(block)]
         states.append(writer.join("sum", results) if len(results) == 2 else results[0])
-    return writer.join("concatenation", [writer.layers(site.output(state), states[state]) for state in cell.concat])
+    joined = writer.join("concatenation", [writer.layers(site.output(state), states[state]) for state in cell.concat])
+    return writer.layers(site.excitation(len(cell.concat)), joined)
 
 
 class _Writer:
@@ -79,6 +100,8 @@ class _Writer:
         match layer:
             case plan.Residual(layers):
                 return self.join("sum", [value, self.layers(layers, value)])
+            case plan.Gate(layers):
+                return self.join("product", [value, self.layers(layers, value)])
             case plan.Parallel(branches):
                 return self.join("concatenation", [self.layers(branch, value) for branch in branches])
         shape = self.shapes[value]
@@ -101,13 +124,16 @@ def _op(layer: plan.Layer, shape: Shape) -> tuple[str, Step]:
             return "batch_norm", {"channels": channels}
         case plan.ReLU(in_place):
             return "relu", {"in_place": in_place}
-        case plan.MaxPool(size, step, border) | plan.AvgPool(size, step, border):
-            op = "max_pool" if isinstance(layer, plan.MaxPool) else "avg_pool"
-            return op, {"kernel": size, "stride": step, "padding": border}
+        case plan.Sigmoid():
+            return "sigmoid", {}
+        case plan.MaxPool(size, step, border, ceil):
+            return "max_pool", {"kernel": size, "stride": step, "padding": border, "ceil": ceil}
+        case plan.AvgPool(size, step, border):
+            return "avg_pool", {"kernel": size, "stride": step, "padding": border}
         case plan.AdaptivePool(1):
             return "global_pool", {}
-        case plan.Shift():
-            return "shift", {"bottom": shape[1] % 2, "right": shape[2] % 2}
+        case plan.Shift(fill):
+            return "shift", {"bottom": shape[1] % 2, "right": shape[2] % 2} if fill else {"bottom": 0, "right": 0}
         case plan.Zero(step):
             return "zero", {"stride": step, "shape": list(shape_after((layer,), shape))}
         case plan.Flatten():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 
@@ -13,8 +13,8 @@ from frugalnas.latency.onnx_file import model
 from frugalnas.latency.program import Program, of_network, of_piece
 from frugalnas.latency.settings import Runtime
 from frugalnas.objectives.latency import Piece
-from frugalnas.spaces.architecture import Architecture
-from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces import AnySpace
+from frugalnas.spaces.architecture import Architecture, resized
 
 SECONDS = 0.2  # that a network in a search is measured for, at least
 
@@ -29,12 +29,12 @@ class MeasuredCost:
     runtime: Runtime
     threads: int
 
-    def __call__(self, space: CellSpace, genotype: Genotype) -> float:
+    def __call__(self, space: AnySpace, genotype: Genotype) -> float:
         return _milliseconds(space, space.canonical(genotype), self.runtime, self.threads)
 
 
 @lru_cache(maxsize=1 << 14)
-def _milliseconds(space: CellSpace, genotype: Genotype, runtime: Runtime, threads: int) -> float:
+def _milliseconds(space: AnySpace, genotype: Genotype, runtime: Runtime, threads: int) -> float:
     return milliseconds([Architecture(space, genotype)], runtime, threads, SECONDS)[0]
 
 
@@ -63,13 +63,13 @@ def installed(runtime: Runtime) -> Runtime:
     return runtime
 
 
-def network_run(space: CellSpace, genotype: Genotype, runtime: Runtime, threads: int) -> measure.Run:
+def network_run(space: AnySpace, genotype: Genotype, runtime: Runtime, threads: int) -> measure.Run:
     """An inference of a network with random weights."""
     if runtime == "onnxruntime":
         return program_run(of_network(space.network(genotype)), runtime, threads)
     import torch
 
-    network = replace(space, auxiliary=False).build(genotype).eval().to(memory_format=torch.channels_last)
+    network = resized(space, auxiliary=False).build(genotype).eval().to(memory_format=torch.channels_last)
     image = torch.rand(1, space.in_channels, space.resolution, space.resolution)
     image = image.contiguous(memory_format=torch.channels_last)
     return lambda: network(image)

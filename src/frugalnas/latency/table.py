@@ -18,8 +18,8 @@ from frugalnas.core import InputError, nearest
 from frugalnas.latency import measure
 from frugalnas.latency.settings import Runtime
 from frugalnas.objectives.latency import PieceCost, pieces_of
+from frugalnas.spaces import AnySpace
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.spaces.cell import CellSpace
 from frugalnas.store import write_atomically
 
 MOST_BYTES = 10**8  # of a file
@@ -169,7 +169,7 @@ class Table:
         """`latency_ms` of a network of a space that the table covers; see `check`."""
         return PieceCost(measure.prices(dict(self.content)), self.content["empty_ms"])
 
-    def check(self, space: CellSpace) -> None:
+    def check(self, space: AnySpace) -> None:
         """Raise InputError, naming a piece, where some network of the space has one that is not in the table."""
         needed, known = pieces_of(space), self.content["pieces"]
         missing = [name for name in needed if name not in known]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +10,26 @@ from torch.nn import functional
 
 from frugalnas.layers.network import Network, Site
 from frugalnas.layers.ops import drop_path, module
-from frugalnas.layers.plan import Cell, Edge, edges, released
+from frugalnas.layers.plan import Cell, Edge, Layers, Linear, edges, released
+
+Make = Callable[[str, Layers], nn.Module]  # the module at a place of the network, such as "cells.3.older"
+
+
+def fresh(place: str, layers: Layers) -> nn.Module:
+    """Freshly initialised weights at every place; `layers.supernet` gives those that networks share."""
+    return module(layers)
+
+
+def _within(make: Make, place: str) -> Make:
+    return lambda inner, layers: make(f"{place}.{inner}", layers)
 
 
 class Block(nn.Module):
     """The sum of the operations of a block, each on the state it reads."""
 
-    def __init__(self, edges: tuple[Edge, ...], site: Site) -> None:
+    def __init__(self, edges: tuple[Edge, ...], site: Site, make: Make = fresh) -> None:
         super().__init__()
-        self.edges = nn.ModuleList(module(site.operation(edge)) for edge in edges)
+        self.edges = nn.ModuleList(make(f"{edge[0]}.{edge[1]}", site.operation(edge)) for edge in edges)
         self.reads = tuple(state for _, state in edges)
 
     def forward(self, states: list[Tensor | None], drop: float) -> Tensor:
@@ -33,12 +44,14 @@ class Block(nn.Module):
 class CellModule(nn.Module):
     """One cell. Its blocks run in order; a state is let go as soon as nothing later reads it."""
 
-    def __init__(self, cell: Cell, site: Site) -> None:
+    def __init__(self, cell: Cell, site: Site, make: Make = fresh) -> None:
         super().__init__()
         older, newer = site.inputs()
-        self.older, self.newer = module(older), module(newer)
-        self.blocks = nn.ModuleList(Block(edges(block), site) for block in cell.blocks)
-        self.outputs = nn.ModuleList(module(site.output(state)) for state in cell.concat)
+        self.older, self.newer = make("older", older), make("newer", newer)
+        blocks = enumerate(map(edges, cell.blocks))
+        self.blocks = nn.ModuleList(Block(block, site, _within(make, f"blocks.{number}")) for number, block in blocks)
+        self.outputs = nn.ModuleList(make(f"outputs.{state}", site.output(state)) for state in cell.concat)
+        self.excitation = make("excitation", site.excitation(len(cell.concat)))
         self.concat = cell.concat
         self.released = released(cell)
 
@@ -49,9 +62,10 @@ class CellModule(nn.Module):
             _release(states, self.released[number])
             states.append(block(states, drop))
         _release(states, self.released[-1])
-        return torch.cat(
-            [output(states[state]) for output, state in zip(self.outputs, self.concat, strict=True)], dim=1
-        )
+        x = torch.cat([output(states[state]) for output, state in zip(self.outputs, self.concat, strict=True)], dim=1)
+        states.clear()
+        result: Tensor = self.excitation(x)
+        return result
 
 
 def _release(states: list[Tensor | None], released: tuple[int, ...]) -> None:
@@ -65,17 +79,19 @@ class CellNetwork(nn.Module):
     `drop_path` is the probability that an edge other than an identity is dropped for a sample; training mode only; a
     training loop raises it from epoch to epoch. With an auxiliary head, training mode gives (logits, auxiliary logits).
     Evaluation runs at any batch and image size; the auxiliary head needs images of the size it was built for.
+    `make` gives the modules, by default freshly initialised ones.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, make: Make = fresh) -> None:
         super().__init__()
         self.plan = network
         self.drop_path = 0.0
         first, second = network.skeleton.stems()
-        self.stem = nn.ModuleList((module(first), module(second)))
-        self.cells = nn.ModuleList(CellModule(cell, site) for cell, site in network.cells)
-        self.auxiliary = None if network.auxiliary is None else module(network.auxiliary)
-        self.classifier = nn.Linear(network.output[0], network.skeleton.classes)
+        self.stem = nn.ModuleList((make("stem.0", first), make("stem.1", second)))
+        cells = enumerate(network.cells)
+        self.cells = nn.ModuleList(CellModule(*cell, _within(make, f"cells.{number}")) for number, cell in cells)
+        self.auxiliary = None if network.auxiliary is None else make("auxiliary", network.auxiliary)
+        (self.classifier,) = make("classifier", (Linear(network.output[0], network.skeleton.classes),)).children()
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         auxiliary = None

@@ -23,7 +23,7 @@ class Count:
     `params`: learned numbers. `buffers`: running means and variances. `norms`: BatchNorm layers, each of which also
     stores one 64-bit step counter. `macs`: multiply-accumulates of convolutions and linear layers (a bias adds none).
     `batch_norm`: elements normalised. `relu`: elements rectified. `pool`: elements read by pooling, the global
-    pooling included. `add`: elements of sums of two maps.
+    pooling included. `add`: elements of sums of two maps. `gate`: elements that gates scale, and of their sigmoids.
     """
 
     params: int = 0
@@ -34,6 +34,7 @@ class Count:
     relu: int = 0
     pool: int = 0
     add: int = 0
+    gate: int = 0
 
     def __add__(self, other: Count) -> Count:
         return total(self, other)
@@ -45,7 +46,7 @@ class Count:
         """The fields in their order."""
         return (
             *(self.params, self.buffers, self.norms, self.macs),
-            *(self.batch_norm, self.relu, self.pool, self.add),
+            *(self.batch_norm, self.relu, self.pool, self.add, self.gate),
         )
 
     @property
@@ -63,12 +64,12 @@ class Count:
         return self.macs + sum(_WEIGHTS[check_convention(convention)].get(name, 0) * n for name, n in self._elements())
 
     def not_counted(self, convention: Convention = "conv_linear") -> dict[str, int]:
-        """Elements by kind of layer that the convention leaves out of the multiply-accumulates."""
+        """Elements by kind of layer, where there are any, that the convention leaves out of the MACs."""
         counted = _WEIGHTS[check_convention(convention)]
-        return {name: elements for name, elements in self._elements() if name not in counted}
+        return {name: elements for name, elements in self._elements() if elements and name not in counted}
 
     def _elements(self) -> tuple[tuple[str, int], ...]:
-        return ("batch_norm", self.batch_norm), ("relu", self.relu), ("pool", self.pool), ("add", self.add)
+        return tuple((name, getattr(self, name)) for name in ("batch_norm", "relu", "pool", "add", "gate"))
 
 
 _WEIGHTS: dict[str, dict[str, int]] = {
@@ -107,8 +108,8 @@ def count(layers: Layers, shape: Shape) -> Count:
     return total(*counts)
 
 
-def _span(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+def _span(size: int, kernel: int, stride: int, padding: int, dilation: int = 1, ceil: bool = False) -> int:
+    return (size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1) * ceil) // stride + 1
 
 
 def _shape(layer: plan.Layer, shape: Shape) -> Shape:
@@ -119,13 +120,16 @@ def _shape(layer: plan.Layer, shape: Shape) -> Shape:
             vertical = _span(height, kernel_v, stride_v, pad_v, dilation)
             return outputs, vertical, _span(width, kernel_h, stride_h, pad_h, dilation)
         case plan.MaxPool(kernel, stride, padding) | plan.AvgPool(kernel, stride, padding):
-            return channels, _span(height, kernel, stride, padding), _span(width, kernel, stride, padding)
+            ceil = isinstance(layer, plan.MaxPool) and layer.ceil
+            vertical, horizontal = (_span(size, kernel, stride, padding, ceil=ceil) for size in (height, width))
+            return channels, vertical, horizontal
         case plan.AdaptivePool(side):
             return channels, side, side
         case plan.Zero(stride):
             return channels, -(-height // stride), -(-width // stride)
-        case plan.Shift():
-            return channels, height - 1 + height % 2, width - 1 + width % 2
+        case plan.Shift(fill):
+            bottom, right = (height % 2, width % 2) if fill else (0, 0)
+            return channels, height - 1 + bottom, width - 1 + right
         case plan.Flatten():
             return prod(shape), 1, 1
         case plan.Linear(_, outputs):
@@ -133,7 +137,7 @@ def _shape(layer: plan.Layer, shape: Shape) -> Shape:
         case plan.Parallel(branches):
             shapes = [shape_after(branch, shape) for branch in branches]
             return sum(each[0] for each in shapes), *shapes[0][1:]
-        case plan.BatchNorm() | plan.ReLU() | plan.Residual():
+        case plan.BatchNorm() | plan.ReLU() | plan.Sigmoid() | plan.Residual() | plan.Gate():
             return shape
 
 
@@ -153,6 +157,10 @@ def _count(layer: plan.Layer, shape: Shape) -> Count:
             return Count(params=(inputs + 1) * outputs, macs=inputs * outputs)
         case plan.Residual(layers):
             return count(layers, shape) + Count(add=elements)
+        case plan.Gate(layers):
+            return count(layers, shape) + Count(gate=elements)
+        case plan.Sigmoid():
+            return Count(gate=elements)
         case plan.Parallel(branches):
             return total(*(count(branch, shape) for branch in branches))
         case plan.Shift() | plan.Zero() | plan.Flatten():

@@ -35,8 +35,8 @@ def peak_bytes(network: Network) -> int:
 
 
 @lru_cache(maxsize=1 << 14)
-def _edge_peak(operation: str, channels: int, stride: int, size: Pair) -> int:
-    return peak(OPERATIONS[operation](channels, stride), (channels, *size))
+def _edge(operation: str, channels: int, stride: int, size: Pair) -> tuple[int, int]:
+    return _alive(OPERATIONS[operation](channels, stride), (channels, *size))
 
 
 def _cell_peak(cell: Cell, site: Site, older: int) -> int:
@@ -45,36 +45,37 @@ def _cell_peak(cell: Cell, site: Site, older: int) -> int:
     newer = prod(site.newer)
     inputs = site.inputs()
     most = newer + max(older + peak(inputs[0], site.older), prod(state) + peak(inputs[1], site.newer))
-    sizes, owners, alive = {0: state, 1: state}, {0: 0, 1: 1}, {0, 1}
+    sizes, kept, owners, alive = {0: state, 1: state}, {0: prod(state), 1: prod(state)}, {0: 0, 1: 1}, {0, 1}
     for number, (block, gone) in enumerate(zip(cell.blocks, released(cell), strict=False)):
         alive -= set(gone)
-        held = newer + _held(alive, owners, sizes)
+        held = newer + _held(alive, owners, kept)
         summands = edges(block)
-        for operation, read in summands:
-            stride = site.stride(read)
-            most = max(most, held + _edge_peak(operation, site.channels, stride, sizes[read][1:]))
-            held += prod(output) if site.operation((operation, read)) else 0
         made = 2 + number
-        sizes[made], owners[made] = output, made
+        sizes[made], kept[made], owners[made] = output, prod(output), made
+        for operation, read in summands:
+            within, result = _edge(operation, site.channels, site.stride(read), sizes[read][1:])
+            most = max(most, held + within)
+            held += result
+            if len(summands) == 1:
+                kept[made], owners[made] = result, made if result else owners[read]
         if len(summands) == 2:
             most = max(most, held + prod(output))
-        elif not site.operation(summands[0]):
-            owners[made] = owners[summands[0][1]]  # passed on unchanged: the same memory
         alive.add(made)
     alive -= set(released(cell)[-1])
-    held = newer + _held(alive, owners, sizes)
+    held = newer + _held(alive, owners, kept)
     for read in cell.concat:
         layers = site.output(read)
         most = max(most, held + peak(layers, sizes[read]))
         held += prod(output) if layers else 0
-    return max(most, held + len(cell.concat) * prod(output))
+    width = len(cell.concat) * site.channels
+    gate = peak(site.excitation(len(cell.concat)), (width, *site.size))
+    return max(most, held + width * prod(site.size), newer + width * prod(site.size) + gate)
 
 
-def _held(alive: set[int], owners: dict[int, int], sizes: dict[int, Shape]) -> int:
-    return sum(prod(sizes[owner]) for owner in {owners[state] for state in alive})
+def _held(alive: set[int], owners: dict[int, int], kept: dict[int, int]) -> int:
+    return sum(kept[owner] for owner in {owners[state] for state in alive})
 
 
-@lru_cache(maxsize=1 << 14)
 def peak(layers: Layers, shape: Shape) -> int:
     """The most float elements alive at a time, beside the input of `shape`, while layers run one after another.
 
@@ -82,6 +83,12 @@ def peak(layers: Layers, shape: Shape) -> int:
     `in_place`, flattening and shifting even sides allocate nothing. Index buffers of max pooling and the workspaces
     inside a kernel are not counted.
     """
+    return _alive(layers, shape)[0]
+
+
+@lru_cache(maxsize=1 << 14)
+def _alive(layers: Layers, shape: Shape) -> tuple[int, int]:
+    """What `peak` says, and the elements that the result keeps: 0 where it is the input, a whole map where a part."""
     held = most = 0
     for layer in layers:
         after = shape_after((layer,), shape)
@@ -89,15 +96,15 @@ def peak(layers: Layers, shape: Shape) -> int:
             most = max(most, held + _allocated(layer, shape, after))
             held = prod(after)
         shape = after
-    return most
+    return most, held
 
 
 def _is_view(layer: plan.Layer, shape: Shape) -> bool:
     match layer:
         case plan.ReLU(in_place):
             return in_place
-        case plan.Shift():
-            return shape[1] % 2 == shape[2] % 2 == 0
+        case plan.Shift(fill):
+            return not fill or shape[1] % 2 == shape[2] % 2 == 0
         case _:
             return isinstance(layer, plan.Flatten)
 
@@ -107,6 +114,8 @@ def _allocated(layer: plan.Layer, before: Shape, after: Shape) -> int:
     match layer:
         case plan.Residual(layers):
             return max(peak(layers, before), 2 * prod(after))
+        case plan.Gate(layers):
+            return max(peak(layers, before), before[0] + prod(after))
         case plan.Parallel(branches):
             held = most = 0
             for branch in branches:

@@ -21,6 +21,7 @@ from frugalnas.layers.plan import (
     Shape,
     factorised_reduction,
     projection,
+    squeeze_excitation,
 )
 
 Stem = Literal["small", "imagenet"]
@@ -28,13 +29,17 @@ Stem = Literal["small", "imagenet"]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a cell stands: the shapes of its inputs, its width, and whether it (or the cell before) halves the size."""
+    """Where a cell stands: the shapes of its inputs, its width, and whether it (or the cell before) halves the size.
+
+    `squeeze`: as in `Skeleton`.
+    """
 
     older: Shape
     newer: Shape
     channels: int
     reduction: bool
     after_reduction: bool
+    squeeze: int = 0
 
     @property
     def size(self) -> Pair:
@@ -58,13 +63,20 @@ class Site:
         """What a state passes on its way into the concatenation: a cell input must be halved in a reduction cell."""
         return factorised_reduction(self.channels, self.channels) if self.stride(state) == 2 else ()
 
+    def excitation(self, states: int) -> Layers:
+        """What the concatenation of that many states passes at the end of the cell."""
+        width = states * self.channels
+        return squeeze_excitation(width, max(1, width // self.squeeze)) if self.squeeze else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
     """The network around the cells: NASNet's, with the stems and heads of DARTS.
 
     `channels`: width of the first cells; it doubles in the reduction cells, which are number cells // 3 and
-    2 * cells // 3. `stem`: "small" is a 3x3 convolution to 3 x channels; "imagenet" three stride-2 3x3 convolutions.
+    2 * cells // 3. With an `increment` it grows by that after every cell, reduction or not, and never doubles.
+    `squeeze`: the output of every cell passes squeeze-and-excitation with one in so many channels hidden; 0 is none.
+    `stem`: "small" is a 3x3 convolution to 3 x channels; "imagenet" three stride-2 3x3 convolutions.
     `resolution`: side of the square input in pixels.
     """
 
@@ -74,6 +86,8 @@ class Skeleton:
     in_channels: int
     classes: int
     resolution: int
+    increment: int = 0
+    squeeze: int = 0
 
     @property
     def reductions(self) -> Pair:
@@ -101,10 +115,11 @@ class Skeleton:
         channels, after_reduction, sites = self.channels, self.stem == "imagenet", []
         for number in range(self.cells):
             reduces = number in self.reductions
-            channels *= 2 if reduces else 1
-            site = Site(older, newer, channels, reduces, after_reduction)
+            channels *= 2 if reduces and not self.increment else 1
+            site = Site(older, newer, channels, reduces, after_reduction, self.squeeze)
             sites.append(site)
             older, newer = newer, (channels * (reduction if reduces else normal), *site.size)
+            channels += self.increment
             after_reduction = reduces
         return sites
 

@@ -29,14 +29,16 @@ def _layer(layer: plan.Layer) -> nn.Module:
             return nn.BatchNorm2d(channels)
         case plan.ReLU(in_place):
             return nn.ReLU(inplace=in_place)
-        case plan.MaxPool(kernel, stride, padding):
-            return nn.MaxPool2d(kernel, stride, padding)
+        case plan.Sigmoid():
+            return nn.Sigmoid()
+        case plan.MaxPool(kernel, stride, padding, ceil):
+            return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil)
         case plan.AvgPool(kernel, stride, padding):
             return nn.AvgPool2d(kernel, stride, padding, count_include_pad=False)
         case plan.AdaptivePool(side):
             return nn.AdaptiveAvgPool2d(side)
-        case plan.Shift():
-            return Shift()
+        case plan.Shift(fill):
+            return Shift(fill)
         case plan.Zero(stride):
             return Zero(stride)
         case plan.Flatten():
@@ -45,17 +47,23 @@ def _layer(layer: plan.Layer) -> nn.Module:
             return nn.Linear(inputs, outputs)
         case plan.Residual(layers):
             return Residual(module(layers))
+        case plan.Gate(layers):
+            return Gate(module(layers))
         case plan.Parallel(branches):
             return Parallel([module(branch) for branch in branches])
 
 
 class Shift(nn.Module):
-    """Without the first row and column: (N, C, H, W) -> (N, C, H - 1, W - 1); odd sides are padded to (N, C, H, W)."""
+    """Without the first row and column: (N, C, H, W) -> (N, C, H - 1, W - 1); `fill` pads odd sides to (N, C, H, W)."""
+
+    def __init__(self, fill: bool = True) -> None:
+        super().__init__()
+        self.fill = fill
 
     def forward(self, x: Tensor) -> Tensor:
         bottom, right = x.shape[2] % 2, x.shape[3] % 2
         x = x[:, :, 1:, 1:]
-        return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+        return F.pad(x, (0, right, 0, bottom)) if self.fill and (bottom or right) else x
 
 
 class Zero(nn.Module):
@@ -79,6 +87,18 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.layers(x)
         return x + result
+
+
+class Gate(nn.Module):
+    """x * layers(x), where the layers give a factor for each channel: (N, C, 1, 1)."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        factors: Tensor = self.layers(x)
+        return x * factors
 
 
 class Parallel(nn.Module):

@@ -47,9 +47,12 @@ class ReLU:
 
 @dataclass(frozen=True, slots=True)
 class MaxPool:
+    """Max pooling; with `ceil` also of a last window that is not full."""
+
     kernel: int
     stride: int
     padding: int = 0
+    ceil: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,9 @@ class AdaptivePool:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """Drop the first row and column; odd sides get a row or column of zeros at the end, so that stride 2 fits."""
+    """Drop the first row and column. With `fill` odd sides get one of zeros at the end, so that stride 2 fits."""
+
+    fill: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,20 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class Sigmoid:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class Residual:
     """x + layers(x)."""
+
+    layers: Layers
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """x * layers(x), where the layers give one number for each channel."""
 
     layers: Layers
 
@@ -107,15 +124,14 @@ class Parallel:
     branches: tuple[Layers, ...]
 
 
-Layer = (
-    Conv | BatchNorm | ReLU | MaxPool | AvgPool | AdaptivePool | Shift | Zero | Flatten | Linear | Residual | Parallel
-)
+Pool = MaxPool | AvgPool | AdaptivePool
+Layer = Conv | BatchNorm | ReLU | Sigmoid | Pool | Shift | Zero | Flatten | Linear | Residual | Gate | Parallel
 Layers = tuple[Layer, ...]  # run one after another; () is the identity
 
 
-def projection(inputs: int, outputs: int) -> Layers:
+def projection(inputs: int, outputs: int, stride: int = 1) -> Layers:
     """ReLU, 1x1 convolution, BatchNorm: how a cell brings an input to its own width."""
-    return ReLU(), Conv(inputs, outputs), BatchNorm(outputs)
+    return ReLU(), Conv(inputs, outputs, stride=(stride, stride)), BatchNorm(outputs)
 
 
 def factorised_reduction(inputs: int, outputs: int) -> Layers:
@@ -132,17 +148,29 @@ def factorised_reduction(inputs: int, outputs: int) -> Layers:
     return ReLU(), Parallel(branches), BatchNorm(outputs)
 
 
+def squeeze_excitation(channels: int, hidden: int) -> Layers:
+    """Scale every channel by what two layers make of the means of all (Hu et al., CVPR 2018), here without biases."""
+    pair = Conv(channels, hidden), ReLU(in_place=True), Conv(hidden, channels)
+    return (Gate((AdaptivePool(1), *pair, Sigmoid())),)
+
+
 def _skip(channels: int, stride: int) -> Layers:
     return () if stride == 1 else factorised_reduction(channels, channels)
+
+
+def _max_pool_2x2(channels: int, stride: int) -> Layers:
+    """Windows that begin in every pixel, or in every other one, and may reach over the last row and column."""
+    return (MaxPool(2, 2, ceil=True),) if stride == 2 else (MaxPool(2, 1, 1), Shift(fill=False))
 
 
 def _depthwise(channels: int, kernel: int, stride: int, dilation: int = 1) -> Conv:
     return Conv(channels, channels, (kernel, kernel), (stride, stride), dilation, channels)
 
 
-def _separable(channels: int, kernel: int, stride: int) -> Layers:
-    first = (ReLU(), _depthwise(channels, kernel, stride), Conv(channels, channels), BatchNorm(channels))
-    second = (ReLU(in_place=True), _depthwise(channels, kernel, 1), Conv(channels, channels), BatchNorm(channels))
+def _separable(channels: int, kernel: int, stride: int, dilation: int = 1) -> Layers:
+    depthwise = [_depthwise(channels, kernel, each, dilation) for each in (stride, 1)]
+    first = (ReLU(), depthwise[0], Conv(channels, channels), BatchNorm(channels))
+    second = (ReLU(in_place=True), depthwise[1], Conv(channels, channels), BatchNorm(channels))
     return first + second
 
 
@@ -154,6 +182,19 @@ def _crossed(channels: int, kernel: int, stride: int) -> Layers:
     across = Conv(channels, channels, (1, kernel), (1, stride))
     down = Conv(channels, channels, (kernel, 1), (stride, 1))
     return ReLU(), across, down, BatchNorm(channels)
+
+
+def _bottleneck(channels: int, stride: int, kernels: tuple[Pair, ...]) -> Layers:
+    """Convolutions at a quarter of the width, as AmoebaNet's released code has them for the names 3x3 and 1x7_7x1.
+
+    Each kernel takes the stride in the directions in which it extends. Widths that 4 does not divide round up.
+    """
+    width = (channels + 3) // 4
+    layers = projection(channels, width)
+    for kernel in kernels:
+        vertical, horizontal = (stride if size > 1 else 1 for size in kernel)
+        layers += ReLU(in_place=True), Conv(width, width, kernel, (vertical, horizontal)), BatchNorm(width)
+    return *layers, ReLU(in_place=True), Conv(width, channels), BatchNorm(channels)
 
 
 def _inverted_residual(channels: int, kernel: int, stride: int) -> Layers:
@@ -177,6 +218,11 @@ OPERATIONS: dict[str, Callable[[int, int], Layers]] = {
     "dil_conv_3x3": lambda channels, stride: _dilated(channels, 3, stride),
     "dil_conv_5x5": lambda channels, stride: _dilated(channels, 5, stride),
     "conv_7x1_1x7": lambda channels, stride: _crossed(channels, 7, stride),
+    "max_pool_2x2": _max_pool_2x2,
+    "dil_2_sep_conv_5x5": lambda channels, stride: _separable(channels, 5, stride, dilation=2),
+    "conv_1x1": lambda channels, stride: projection(channels, channels, stride),
+    "bottleneck_3x3": lambda channels, stride: _bottleneck(channels, stride, ((3, 3),)),
+    "bottleneck_1x7_7x1": lambda channels, stride: _bottleneck(channels, stride, ((1, 7), (7, 1))),
     "inv_res_3x3": lambda channels, stride: _inverted_residual(channels, 3, stride),
     "inv_res_5x5": lambda channels, stride: _inverted_residual(channels, 5, stride),
 }

@@ -4,6 +4,13 @@ A page is data: its `PRESETS` map a name to a configuration tree, and every key 
 constructor that the section names. Keys that a preset leaves out have the constructor's defaults.
 """
 
-from frugalnas.methods import eeea, random_search
+from frugalnas.methods import amoebanet, econas, eeea, nsganet, random_search, relativenas
 
-METHODS = {"eeea": eeea, "random": random_search}
+METHODS = {
+    "eeea": eeea,
+    "random": random_search,
+    "relativenas": relativenas,
+    "econas": econas,
+    "nsganet": nsganet,
+    "amoebanet": amoebanet,
+}

@@ -7,7 +7,7 @@ pieces at most, so that timing these once on a device (`frugalnas latency build`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -15,8 +15,23 @@ from typing import Literal, Protocol
 
 from frugalnas.core import Genotype
 from frugalnas.layers.cost import shape_after
+from frugalnas.layers.graph import Graph, merged
 from frugalnas.layers.network import Network, Site, stack
-from frugalnas.layers.plan import OPERATIONS, Cell, Layers, Shape, edges
+from frugalnas.layers.plan import (
+    OPERATIONS,
+    AvgPool,
+    BatchNorm,
+    Cell,
+    Conv,
+    Layer,
+    Layers,
+    MaxPool,
+    ReLU,
+    Shape,
+    Zero,
+    edges,
+)
+from frugalnas.spaces import AnySpace
 from frugalnas.spaces.cell import CellSpace
 
 LATENCY = "latency_ms"
@@ -37,14 +52,14 @@ class Piece:
     @property
     def output(self) -> Shape:
         """(C, H, W) of the result."""
-        channels, *size = self.inputs[0]
+        size = self.inputs[0][1:]
         match self.kind:
             case "layers":
                 return shape_after(self.layers, self.inputs[0])
             case "sum":
                 return self.inputs[0]
             case "concatenation":
-                return len(self.inputs) * channels, size[0], size[1]
+                return sum(shape[0] for shape in self.inputs), *size
 
     @property
     def elements(self) -> int:
@@ -55,7 +70,7 @@ class Piece:
 class NetworkSpace(Protocol):
     """A space whose networks are given as plain data."""
 
-    def network(self, genotype: Genotype) -> Network: ...
+    def network(self, genotype: Genotype) -> Network | Graph: ...
 
 
 @dataclass(frozen=True)
@@ -74,11 +89,28 @@ class PieceCost:
         return self.once + sum(prices[piece.name] for piece in pieces(space.network(genotype)))
 
 
-def pieces(network: Network) -> Iterator[Piece]:
+def pieces(network: Network | Graph) -> Iterator[Piece]:
     """The pieces of a network, each as often as it occurs, in the order in which they run.
 
     An identity is no piece, nor is a block of nothing but `none`: these take next to no time.
     """
+    yield from _of_graph(network) if isinstance(network, Graph) else _of_cells(network)
+
+
+def _of_graph(graph: Graph) -> Iterator[Piece]:
+    made = graph.shapes
+    for node in (graph.nodes[number] for number in graph.live):
+        inputs = [made[value] for value in node.reads]
+        if node.merge == "sum":
+            yield from [_joined("sum", inputs[:1] * 2)] * (len(inputs) - 1)
+        elif len(inputs) > 1:
+            yield _joined("concatenation", inputs)
+        if node.layers and not isinstance(node.layers[0], Zero):
+            yield _layers(", ".join(map(_word, node.layers)), node.layers, merged(node, made))
+    yield _layers("classifier", graph.classifier, graph.output)
+
+
+def _of_cells(network: Network) -> Iterator[Piece]:
     skeleton = network.skeleton
     image = (skeleton.in_channels, skeleton.resolution, skeleton.resolution)
     for place, layers in zip(("first", "second"), skeleton.stems(), strict=True):
@@ -89,19 +121,28 @@ def pieces(network: Network) -> Iterator[Piece]:
         yield from _inputs(site)
         yield from _blocks(cell, site)
         yield from (_halved(site.channels, site.newer[1:]) for state in cell.concat if site.stride(state) == 2)
-        yield _joined("concatenation", (site.channels, *site.size), len(cell.concat))
+        yield _joined("concatenation", [(site.channels, *site.size)] * len(cell.concat))
+        if excitation := site.excitation(len(cell.concat)):
+            shape = (len(cell.concat) * site.channels, *site.size)
+            yield _layers(f"squeeze-excitation of {site.squeeze}", excitation, shape)
     yield _layers("classifier", skeleton.classifier(network.output[0]), network.output)
 
 
-def pieces_of(space: CellSpace) -> dict[str, Piece]:
+def pieces_of(space: AnySpace) -> dict[str, Piece]:
     """Every piece that some network of the space has, by name."""
-    found: dict[str, Piece] = {}
+    return {piece.name: piece for network in _covering(space) for piece in pieces(network)}
+
+
+def _covering(space: AnySpace) -> Iterator[Network | Graph]:
+    """Networks that together have every piece; for cells these are none of the space."""
+    if not isinstance(space, CellSpace):
+        yield from map(space.network, space.covering())
+        return
     for width in _widths(space):
         blocks = tuple(((operation, 0), (operation, 2)) for operation in space.operations)
         states = (2,) * width if space.concat in ("all", "loose") else (0, *(2,) * (width - 1))
         cell = Cell(blocks, states)
-        found |= {piece.name: piece for piece in pieces(stack(space.skeleton, cell, cell, False))}
-    return found
+        yield stack(space.skeleton, cell, cell, False)
 
 
 def _widths(space: CellSpace) -> set[int]:
@@ -125,7 +166,7 @@ def _blocks(cell: Cell, site: Site) -> Iterator[Piece]:
             if operation != "skip_connect" or stride == 2:
                 yield _edge(operation, site.channels, stride, site.newer[1:] if state < 2 else site.size)
         if len(summands) == 2:
-            yield _joined("sum", (site.channels, *site.size), 2)
+            yield _joined("sum", [(site.channels, *site.size)] * 2)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -146,15 +187,40 @@ def _halved(channels: int, size: tuple[int, int]) -> Piece:
     return _edge("skip_connect", channels, 2, size)
 
 
+def _joined(kind: Literal["sum", "concatenation"], inputs: Sequence[Shape]) -> Piece:
+    return _join(kind, tuple(sorted(inputs, reverse=True)))
+
+
 @lru_cache(maxsize=1 << 12)
-def _joined(kind: Literal["sum", "concatenation"], shape: Shape, number: int) -> Piece:
-    return Piece(f"{kind} of {number} {_words(shape)}", kind, (), (shape,) * number)
+def _join(kind: Literal["sum", "concatenation"], inputs: tuple[Shape, ...]) -> Piece:
+    """A piece that joins maps, whose order does not matter."""
+    number = {shape: inputs.count(shape) for shape in inputs}
+    words = ", ".join(f"{times} {_words(shape)}" for shape, times in number.items())
+    return Piece(f"{kind} of {words}", kind, (), inputs)
 
 
 @lru_cache(maxsize=1 << 12)
 def _layers(name: str, layers: Layers, shape: Shape) -> Piece:
     to = shape_after(layers, shape)[0]
     return Piece(f"{name} {_words(shape)}" + (f" to {to}" if to != shape[0] else ""), "layers", layers, (shape,))
+
+
+def _word(layer: Layer) -> str:
+    """A layer in the name of a piece, which has the channels."""
+    match layer:
+        case Conv(_, _, kernel, stride, dilation, 1) if dilation == 1:
+            step = f" stride {stride[0]}" if stride != (1, 1) else ""
+            return f"conv {kernel[0]}x{kernel[1]}{step}"
+        case MaxPool(kernel, stride, _):
+            return f"max_pool {kernel} stride {stride}"
+        case AvgPool(kernel, stride, _):
+            return f"avg_pool {kernel} stride {stride}"
+        case BatchNorm():
+            return "norm"
+        case ReLU():
+            return "relu"
+        case _:
+            return str(layer)
 
 
 def _words(shape: Shape) -> str:

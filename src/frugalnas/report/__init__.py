@@ -40,10 +40,12 @@ def _csv(record: Record, trials: Sequence[Trial]) -> str:
     front = {trial.number for trial in record.front}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["trial", "status", "front", *record.columns, "seconds", "reason", "genotype"])
+    rungs = ["rung"] if len(record.rungs) > 1 else []
+    writer.writerow(["trial", "status", "front", *rungs, *record.columns, "seconds", "reason", "genotype"])
     for trial in trials:
         values = [trial.values.get(name, "") for name in record.columns]
         genotype = " ".join(map(str, trial.candidate.genotype))
         seconds, reason = record.seconds.get(trial.number, ""), " ".join(trial.reason.split())
-        writer.writerow([trial.number, trial.status, int(trial.number in front), *values, seconds, reason, genotype])
+        facts = [trial.number, trial.status, int(trial.number in front), *[trial.candidate.rung for _ in rungs]]
+        writer.writerow([*facts, *values, seconds, reason, genotype])
     return file.getvalue()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from frugalnas import pareto
+from frugalnas.core import IMAGES
 from frugalnas.record import Record
 
 MOST_POINTS, MOST_OBJECTIVES = 300, 5  # of the curve; with more objectives a hypervolume takes too long
@@ -90,14 +91,15 @@ def duration(seconds: float) -> str:
 def _images(record: Record) -> list[tuple[str, str]]:
     """Images that the rated networks were shown. Nothing where the journal does not tell.
 
-    A share of the images is rounded here as a whole but in the search class by class: they may differ by half an image
-    of each class.
+    Where a trial does not say how many, they follow from the settings. A share of the images is rounded then as a whole
+    but in the search class by class: they may differ by half an image of each class.
     """
-    rated = Counter(trial.candidate.rung for trial in record.trials if trial.status == "done" and not trial.reason)
+    rated = [trial for trial in record.trials if trial.status == "done" and not trial.reason]
+    silent = Counter(trial.candidate.rung for trial in rated if IMAGES not in trial.values)
     try:
         estimators, train = record.header["config"]["estimators"], record.header["images"]["train"]
-        shown = sum(
-            number * _SHOWN[estimators[rung]["type"]](estimators[rung], train) for rung, number in rated.items()
+        shown = sum(trial.values.get(IMAGES, 0.0) for trial in rated) + sum(
+            number * _SHOWN[estimators[rung]["type"]](estimators[rung], train) for rung, number in silent.items()
         )
         return [("training images shown to networks, anew in each epoch", f"{int(shown):,}")]
     except (LookupError, TypeError, ValueError, OverflowError):  # another estimator, or an edited journal

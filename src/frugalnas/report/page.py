@@ -36,7 +36,7 @@ _BEST = "With {} as the only objective, the front is the best network, and any t
 
 def page_of(record: Record, picture: str) -> str:
     """The whole report: one file, which needs no other and no network. `picture`: what is seen without scripts."""
-    style, script = _file("page.css"), "\n".join(map(_file, ("scale.js", "chart.js", "page.js")))
+    style, script = page_file("page.css"), "\n".join(map(page_file, ("scale.js", "chart.js", "page.js")))
     grown, header = growth(record), record.header
     settings = header["config"]
     space = _space(record)
@@ -44,9 +44,9 @@ def page_of(record: Record, picture: str) -> str:
     limits = ", ".join(f"{name} ≤ {amount(name, float(value))}" for name, value in settings["limits"].items())
     facts = f"preset {settings['preset']}; limits: {limits or 'none'}; seed {settings['seed']}"
     meaning = (_MEANING if len(record.objectives) > 1 else _BEST).format(", ".join(record.objectives))
-    return Template(_file("page.html")).substitute(
-        script_hash=_checksum(script),
-        style_hash=_checksum(style),
+    return Template(page_file("page.html")).substitute(
+        script_hash=checksum(script),
+        style_hash=checksum(style),
         name=escape(record.folder.resolve().name),
         style=style,
         heading=escape(f"{settings['method']} on {settings['data']['source']}"),
@@ -56,10 +56,10 @@ def page_of(record: Record, picture: str) -> str:
         picture=picture if record.front else "",
         front=_front(record),
         growth=escape(_growth(record, grown)),
-        costs=_table("prose", [], [[escape(name), escape(words)] for name, words in costs(record)]),
+        costs=table_of("prose", [], [[escape(name), escape(words)] for name, words in costs(record)]),
         trained=_trained(record),
         reasons=_reasons(record),
-        versions=escape(_versions(record)),
+        versions=escape(versions_of(record)),
         config=escape(json.dumps(settings, indent=1)),
         drawings=_drawings(record, space),
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
@@ -67,11 +67,13 @@ def page_of(record: Record, picture: str) -> str:
     )
 
 
-def _file(name: str) -> str:
+def page_file(name: str) -> str:
+    """A file that the page is made of."""
     return files("frugalnas.report").joinpath(name).read_text("utf-8")
 
 
-def _checksum(text: str) -> str:
+def checksum(text: str) -> str:
+    """By which a content policy knows a script or a style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
@@ -122,7 +124,7 @@ def _space(record: Record) -> Any:
         return None
 
 
-def _table(kind: str, header: Sequence[str], rows: Iterable[Sequence[str]], attributes: Sequence[str] = ()) -> str:
+def table_of(kind: str, header: Sequence[str], rows: Iterable[Sequence[str]], attributes: Sequence[str] = ()) -> str:
     """A table of cells that are markup already; `attributes` of its rows."""
     head = f"<tr>{''.join(f'<th>{cell}</th>' for cell in header)}</tr>" if header else ""
     lines = [f"{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
@@ -152,7 +154,7 @@ def _front(record: Record) -> str:
         name, kind = (f"{trial.number} knee", ' class="knee"') if trial.number == knee else (str(trial.number), "")
         rows.append([_button(trial.number, name), *amounts(trial, record.columns)])
         attributes.append(f'data-trial="{trial.number}"{kind}')
-    return _table("long", header, rows, attributes)
+    return table_of("long", header, rows, attributes)
 
 
 def _button(trial: int, words: str) -> str:
@@ -188,7 +190,7 @@ def _trained(record: Record) -> str:
         rows.append([_button(training.trial, str(training.trial)), *errors, *size, duration(training.seconds), link])
         attributes.append(f'data-trial="{training.trial}"')
     header = ["trial", "test error", "validation error", "parameters", "epochs", "images", "time", "folder"]
-    return "<h2>Trained networks</h2>" + _table("", header, rows, attributes) if rows else ""
+    return "<h2>Trained networks</h2>" + table_of("", header, rows, attributes) if rows else ""
 
 
 def _reasons(record: Record) -> str:
@@ -197,10 +199,11 @@ def _reasons(record: Record) -> str:
         return ""
     more = f'<p class="quiet">and {len(causes) - 20:,} more reasons: see trials.csv</p>' if len(causes) > 20 else ""
     rows = [[f"{number:,}", escape(reason)] for reason, number in causes[:20]]
-    return f"<h2>Rejected and failed</h2>{_table('prose', [], rows)}{more}"
+    return f"<h2>Rejected and failed</h2>{table_of('prose', [], rows)}{more}"
 
 
-def _versions(record: Record) -> str:
+def versions_of(record: Record) -> str:
+    """What the study was made with, in a line."""
     versions = record.header.get("versions")
     others = versions.items() if isinstance(versions, dict) else ()
     return ", ".join([f"FrugalNAS {record.header['version']}", *(f"{name} {version}" for name, version in others)])

@@ -10,7 +10,7 @@ from html import escape
 from frugalnas import pareto
 from frugalnas.core import Trial
 from frugalnas.record import Record
-from frugalnas.report.text import MOST, TITLES
+from frugalnas.report.text import MOST, SHARES, TITLES
 
 _WIDTH, _HEIGHT = 480, 340  # of a panel in pixels, and its margins
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 18, 34, 48
@@ -20,7 +20,7 @@ _HUGE = 1e300  # values beyond are drawn there, as their difference is no number
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Values of `name` from `low` to `high`, on a line of pixels from `start` to `end`."""
 
     name: str
@@ -30,7 +30,7 @@ class _Axis:
     end: float
 
     @staticmethod
-    def around(name: str, values: Iterable[float], limit: float, start: float, end: float) -> _Axis:
+    def around(name: str, values: Iterable[float], limit: float, start: float, end: float) -> Axis:
         """An axis with some air around the values, and a limit where it is not far from them."""
         inside = [_bounded(value) for value in values] or [0.0, 1.0]
         low, high = min(inside), max(inside)
@@ -39,7 +39,7 @@ class _Axis:
         air = 0.05 * (high - low)
         if air < 1 / _HUGE:
             air = 0.05 * abs(high) if abs(high) > 1e-200 else 1.0
-        return _Axis(name, low - air, high + air, start, end)
+        return Axis(name, low - air, high + air, start, end)
 
     def place(self, value: float) -> float:
         share = (_bounded(value) - self.low) / (self.high - self.low)
@@ -56,7 +56,7 @@ class _Axis:
     def _words(self, value: float) -> str:
         if value == 0:
             return "0"
-        if self.name == "error":
+        if self.name in SHARES:
             return f"{100 * value:.6g} %"
         most = max(abs(self.low), abs(self.high))
         prefixes = (("G", 1e9), ("M", 1e6), ("k", 1e3)) if most < MOST else ()
@@ -101,8 +101,8 @@ def _panel(record: Record, across: str) -> str:
     shown = record.compared
     limits = record.header["config"]["limits"]
     x_limit, y_limit = (float(limits.get(name, math.inf)) for name in (across, upright))
-    x = _Axis.around(across, (_value(t, across) for t in shown), x_limit, _LEFT, _WIDTH - _RIGHT)
-    y = _Axis.around(upright, (_value(t, upright) for t in shown), y_limit, _HEIGHT - _BOTTOM, _TOP)
+    x = Axis.around(across, (_value(t, across) for t in shown), x_limit, _LEFT, _WIDTH - _RIGHT)
+    y = Axis.around(upright, (_value(t, upright) for t in shown), y_limit, _HEIGHT - _BOTTOM, _TOP)
 
     def places(trials: Sequence[Trial]) -> dict[tuple[float, float], None]:
         return dict.fromkeys((x.place(_value(t, across)), y.place(_value(t, upright))) for t in trials)
@@ -134,7 +134,7 @@ def _value(trial: Trial, name: str) -> float:
     return float(trial.number) if name == "trial" else trial.values[name]
 
 
-def _frame(x: _Axis, y: _Axis) -> str:
+def _frame(x: Axis, y: Axis) -> str:
     """Grid, ticks and titles; that of the upright axis stands above it, to be read without turning the head."""
     grid = "".join(f"M{at:g} {_TOP}V{_HEIGHT - _BOTTOM}" for at, _ in x.ticks())
     grid += "".join(f"M{_LEFT} {at:g}H{_WIDTH - _RIGHT}" for at, _ in y.ticks())
@@ -149,14 +149,14 @@ def _frame(x: _Axis, y: _Axis) -> str:
     )
 
 
-def _limit(x: _Axis, limit: float) -> str:
+def _limit(x: Axis, limit: float) -> str:
     if not x.low <= limit <= x.high:
         return ""
     at = x.place(limit)
     return f'<path d="M{at:g} {_TOP}V{_HEIGHT - _BOTTOM}" stroke="{_QUIET}" stroke-dasharray="4 3"/>'
 
 
-def _stairs(trials: Sequence[Trial], x: _Axis, y: _Axis) -> str:
+def _stairs(trials: Sequence[Trial], x: Axis, y: Axis) -> str:
     """The front of the two objectives alone; nothing against the number of the trial."""
     if x.name == "trial":
         return ""
@@ -165,7 +165,7 @@ def _stairs(trials: Sequence[Trial], x: _Axis, y: _Axis) -> str:
     return "".join(f"H{a:g}V{b:g}" if place else f"M{a:g} {b:g}" for place, (a, b) in enumerate(places))
 
 
-def _knee(record: Record, x: _Axis, y: _Axis) -> str:
+def _knee(record: Record, x: Axis, y: Axis) -> str:
     if record.knee is None:
         return ""
     at, height = x.place(_value(record.knee, x.name)), y.place(_value(record.knee, y.name))

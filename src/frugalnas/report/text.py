@@ -12,6 +12,7 @@ from frugalnas.record import Record, reasons
 TITLES = {
     "error": "validation error",
     "loss": "validation loss",
+    "images": "training images for it",
     "params": "parameters",
     "macs": "multiply-accumulates for one image",
     "model_bytes": "model size in bytes",
@@ -21,12 +22,14 @@ TITLES = {
 }
 UNITS = {"_bytes": "B", "_ms": "ms", "_uj": "µJ"}
 """The unit that the end of a name says; only bytes take a prefix."""
+SHARES = ("error", "test_error", "regret", "hypervolume")
+"""Names of values that are written in per cent."""
 MOST = 1e15  # from here on an amount is written with an exponent
 
 
 def amount(name: str, value: float) -> str:
-    """A value for people: an error in per cent, a count or bytes with their unit prefix."""
-    if name == "error" and abs(value) < MOST:
+    """A value for people: an error or another share in per cent, a count or bytes with their unit prefix."""
+    if name in SHARES and abs(value) < MOST:
         return f"{100 * value:.2f} %"
     unit = next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
     prefixes = (("G", 1e9), ("M", 1e6), ("k", 1e3)) if unit in ("", "B") else ()
@@ -72,7 +75,8 @@ def text_of(record: Record, pick: int | None = None) -> str:
     shown = record.pick(pick)
     part = "" if pick is None else f", {len(shown)} of {len(record.front)}"
     rows = front_table(record.front, record.objectives, shown)
-    return "\n".join([*lines, "", f"Pareto front (validation part){part}", rows])
+    rung = f", rung {record.front[0].candidate.rung}" if len(record.rungs) > 1 else ""
+    return "\n".join([*lines, "", f"Pareto front (validation part{rung}){part}", rows])
 
 
 def ending_of(record: Record, ended: str) -> str:
@@ -91,9 +95,13 @@ def ending_of(record: Record, ended: str) -> str:
 
 
 def summary(record: Record) -> str:
-    """How many networks were rated, rejected and failed, and how long it took, in one line."""
+    """How many networks were rated, rejected and failed, and how long it took, in one line.
+
+    With several rungs a network counts on each, and how many were rated on which is said too.
+    """
     count = Counter(trial.status for trial in record.trials)
-    counted = (
-        f"{count['done']:,} networks rated, {count['rejected']:,} rejected before training, {count['failed']:,} failed"
-    )
+    rated = Counter(trial.candidate.rung for trial in record.trials if trial.status == "done")
+    rungs = ", ".join(f"rung {rung}: {rated[rung]:,}" for rung in record.rungs)
+    words = f"networks rated ({rungs})" if len(record.rungs) > 1 else "networks rated"
+    counted = f"{count['done']:,} {words}, {count['rejected']:,} rejected before training, {count['failed']:,} failed"
     return f"{counted}, in {record.elapsed / 60:.1f} min"

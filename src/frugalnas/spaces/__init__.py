@@ -1,5 +1,13 @@
 """What can be built: spaces of genotypes, by name. Nothing here imports torch before a network is built."""
 
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces.macro import MacroSpace
+from frugalnas.spaces.nasbench201 import NasBench201
 
-SPACES = {"cell": CellSpace}
+AnySpace = CellSpace | MacroSpace | NasBench201
+SPACES: dict[str, type[AnySpace]] = {"cell": CellSpace, "macro": MacroSpace, "nasbench201": NasBench201}
+
+
+def name_of(space: AnySpace) -> str:
+    """What the space is called in `SPACES`."""
+    return next(name for name, kind in SPACES.items() if kind is type(space))

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from frugalnas.core import Genotype, InputError, nearest
 from frugalnas.layers.cost import Convention
-from frugalnas.spaces import SPACES
-from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces import SPACES, AnySpace, name_of
 from frugalnas.store import write_atomically
 
 FORMAT, VERSION = "frugalnas/architecture", 1
@@ -28,7 +27,7 @@ MOST_PARAMS, MOST_BYTES, MOST_TEXT = 10**9, 2**36, 10**6  # what a file may ask 
 class Architecture:
     """A genotype and the space it belongs to. Raises InputError for a genotype of another space."""
 
-    space: CellSpace
+    space: AnySpace
     genotype: Genotype
 
     def __post_init__(self) -> None:
@@ -42,7 +41,7 @@ class Architecture:
         space, count = self.space, self.space.count(self.genotype)
         left_out = ", ".join(f"{elements:,} {name}" for name, elements in count.not_counted(convention).items())
         return (
-            f"{space.cells} cells, {space.channels} channels, input {space.in_channels}x{space.resolution}x"
+            f"{space.summary}, input {space.in_channels}x{space.resolution}x"
             f"{space.resolution}, {space.classes} classes\n"
             f"params {count.params:,}   MACs {count.macs_by(convention):,} (convention {convention})   "
             f"model {count.model_bytes / 1024:,.0f} KiB   "
@@ -52,8 +51,7 @@ class Architecture:
 
     def to_json(self) -> dict[str, Any]:
         """The interchange format: plain dictionaries, lists, strings and numbers."""
-        types = {space: name for name, space in SPACES.items()}
-        space = {"type": types[type(self.space)]} | {key: _plain(value) for key, value in asdict(self.space).items()}
+        space = {"type": name_of(self.space)} | {key: _plain(value) for key, value in asdict(self.space).items()}
         return {"format": FORMAT, "version": VERSION, "space": space, "genotype": list(map(int, self.genotype))}
 
     @staticmethod
@@ -110,7 +108,24 @@ class Architecture:
         return Architecture.from_json(data)
 
 
-def _space(data: object) -> CellSpace:
+def resized(space: AnySpace, **sizes: int | str | None) -> AnySpace:
+    """`space` with other values of some of its arguments, such as `channels`; None keeps the space's own.
+
+    Raises InputError for an argument that spaces of this kind do not have, unless it asks for what they are anyway.
+    """
+    known = [field.name for field in fields(space)]
+    changes = {}
+    for name, value in sizes.items():
+        if value is None or getattr(space, name, None) == value:
+            continue
+        if name not in known:
+            has = ", ".join(known)
+            raise InputError(f"{name} = {value}: networks of the space {name_of(space)!r} have none, only {has}")
+        changes[name] = value
+    return replace(space, **changes)  # type: ignore[arg-type]  # whose kinds the space checks
+
+
+def _space(data: object) -> AnySpace:
     kind = data.get("type") if isinstance(data, Mapping) else None
     if not isinstance(kind, str) or kind not in SPACES:
         raise InputError(f"space.type is {kind!r}: {nearest(str(kind), tuple(SPACES))}")

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from operator import lt
 from typing import TYPE_CHECKING, Literal, get_args
 
 from frugalnas.core import Fidelity, Genotype, InputError, nearest
@@ -20,6 +19,7 @@ from frugalnas.layers.cost import Count
 from frugalnas.layers.memory import peak_bytes
 from frugalnas.layers.network import Network, Skeleton, Stem, stack
 from frugalnas.layers.plan import OPERATIONS, Cell, Edge
+from frugalnas.spaces.checks import check_genes, check_sizes
 from frugalnas.spaces.isomorphism import canonical_cell
 from frugalnas.spaces.pricing import concatenated, count_genotype
 
@@ -64,6 +64,8 @@ BOUNDS = {
     "blocks": (1, 10),
     "channels": (1, 4096),
     "cells": (3, 500),
+    "increment": (0, 1024),
+    "squeeze": (0, 1024),
     "in_channels": (1, 1024),
     "classes": (1, 1_000_000),
     "resolution": (1, 8192),
@@ -79,10 +81,15 @@ class CellSpace:
     `concat`, the states that make the output: "all" blocks (DARTS, RelativeNAS, PNAS); the "loose" blocks that no other
     block reads (EEEA-Net's published cells, NSGA-Net); every "unused" state, cell inputs included (the rule of
     AmoebaNet and EcoNAS; in a reduction cell an unused input is halved by a factorised reduction); or the states
-    themselves, one tuple per cell, for published cells that follow no rule (both of EcoNAS). `none` reads nothing.
+    themselves, one tuple per cell, for published cells that follow no rule (EcoNAS, AmoebaNet). `none` reads nothing.
     `shared`: the reduction cell is the normal cell with stride 2 (PNAS). `channels`: initial width, doubled at both
     reductions, cells number cells // 3 and 2 * cells // 3, hence at least 3 `cells`. `stem`: "small" keeps the
     size, "imagenet" divides it by 8. `resolution`: side of the input in pixels. `auxiliary`: build an auxiliary head.
+
+    Two options make NSGA-Net's pyramid networks. `increment`: channels that every cell has more than the one before,
+    in place of the doubling. `squeeze`: the output of every cell, once concatenated, passes squeeze-and-excitation with
+    one in so many of its channels hidden (16 in the released code); 0 is none. Assumed: the first cell has `channels`,
+    the excitation sees all that is concatenated and rounds the hidden channels down. So the published sizes are met.
 
     Raises InputError for an unknown name (with the nearest known) and for sizes out of range.
     """
@@ -99,6 +106,8 @@ class CellSpace:
     classes: int = 10
     resolution: int = 32
     auxiliary: bool = False
+    increment: int = 0
+    squeeze: int = 0
 
     def __post_init__(self) -> None:
         for name in ("operations", "concat"):
@@ -118,10 +127,18 @@ class CellSpace:
         """The number of genotypes; several may describe the same architecture."""
         return prod(self.domains)
 
-    @property
+    @cached_property
     def skeleton(self) -> Skeleton:
         """The network around the cells."""
-        return Skeleton(self.channels, self.cells, self.stem, self.in_channels, self.classes, self.resolution)
+        sizes = self.channels, self.cells, self.stem, self.in_channels, self.classes, self.resolution
+        return Skeleton(*sizes, self.increment, self.squeeze)
+
+    @property
+    def summary(self) -> str:
+        """The size of the networks in a few words."""
+        grows = f", {self.increment} more a cell" if self.increment else ""
+        squeeze = ", squeeze-and-excitation" if self.squeeze else ""
+        return f"{self.cells} cells, {self.channels} channels{grows}{squeeze}"
 
     @property
     def none(self) -> int:
@@ -130,8 +147,7 @@ class CellSpace:
 
     def halves(self, genotype: Genotype) -> tuple[Genotype, Genotype]:
         """The genes of the normal and of the reduction cell. Raises InputError for a genotype of another space."""
-        if len(genotype) != len(self.domains) or min(genotype) < 0 or not all(map(lt, genotype, self.domains)):
-            _check_genes(genotype, self.domains)
+        check_genes(genotype, self.domains)
         return genotype[: 4 * self.blocks], genotype[-4 * self.blocks :]
 
     def canonical(self, genotype: Genotype) -> Genotype:
@@ -217,10 +233,7 @@ def _check(space: CellSpace) -> None:
             raise InputError(f"unknown operation {operation!r}: {nearest(str(operation), list(OPERATIONS))}")
     if len(set(operations)) < len(operations):
         raise InputError(f"operations = {operations}: one of them stands there twice")
-    for name, (low, high) in BOUNDS.items():
-        value = getattr(space, name)
-        if type(value) is not int or not low <= value <= high:
-            raise InputError(f"{name} = {value!r}: expected a whole number from {low} to {high}")
+    check_sizes(space, BOUNDS)
     if space.stem == "imagenet" and space.channels < 2:
         raise InputError("channels = 1: the stem 'imagenet' needs 2 or more")
     choices: dict[str, tuple[object, object]] = {"inputs": (space.inputs, Inputs), "stem": (space.stem, Stem)}
@@ -250,11 +263,3 @@ def _check_concat(concat: object, blocks: int, cells: int) -> None:
             f"concat = {concat}: expected {', '.join(get_args(Policy))} or {cells} list(s) of different states "
             f"from 0 to {1 + blocks}"
         )
-
-
-def _check_genes(genotype: Genotype, domains: tuple[int, ...]) -> None:
-    if len(genotype) != len(domains):
-        raise InputError(f"the genotype has {len(genotype)} genes: expected {len(domains)}")
-    for index, (gene, size) in enumerate(zip(genotype, domains, strict=True)):
-        if not 0 <= gene < size:
-            raise InputError(f"gene {index} is {gene}: expected 0 to {size - 1}")

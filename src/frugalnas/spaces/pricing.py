@@ -43,7 +43,8 @@ class Prices:
     """Costs of parts, each summed over all cells of a kind (0 normal, 1 reduction).
 
     `edges[kind][operation][reads a cell input]`. `sums[kind]`: adding up the two operations of a block.
-    `outputs[kind][n]`: all layers that read the outputs of that kind of cell where n states are concatenated.
+    `outputs[kind][n]`: all layers that read the outputs of that kind of cell where n states are concatenated, and its
+    squeeze-and-excitation.
     `halved`: bringing one cell input into the output of the reduction cells. `auxiliary[n]`: the auxiliary head.
     `stem`: the stem and the layers that read it.
     """
@@ -122,6 +123,7 @@ def _readers(skeleton: Skeleton, width: int) -> dict[bool | None, Count]:
     kinds = [None, None, *(site.reduction for site in sites)]
     costs = dict.fromkeys((None, *KINDS), Count())
     for number, site in enumerate(sites):
+        costs[site.reduction] += count(site.excitation(width), (width * site.channels, *site.size))
         older, newer = site.inputs()
         costs[kinds[number]] += count(older, site.older)
         costs[kinds[number + 1]] += count(newer, site.newer)

@@ -13,6 +13,12 @@ Differences from the paper
   Population Initialisation of EEEA-Net (eq. 6); that system lets later children break the limit, this one does not.
 - `population` and `offspring` may differ, the tournament may have any size, crowding may be weighted per objective.
 - Equal crowded-comparison keys are decided by trial number, so that the order in which trials end does not matter.
+
+NSGA-Net ends with generations of exploitation, whose offspring are sampled from a Bayesian network that is fitted to
+the best so far. Its released code has none; this is our reading, where `exploit_from` asks for it: the best so far are
+the population, and `variation.sample_chain` is the network, in which each part of the genotype (a phase of the macro
+space, a cell of the micro one) depends on the part before. Where half of the attempts gave only architectures that were
+asked before, the others cross and mutate as before.
 """
 
 from __future__ import annotations
@@ -29,6 +35,7 @@ from frugalnas.variation import (
     mutate_pair,
     polynomial_mutation,
     random_genotype,
+    sample_chain,
     tournament,
     two_point_crossover,
     uniform_crossover,
@@ -49,8 +56,9 @@ class NSGA2:
     distribution and the chance of each gene (None: one gene on average). `tournament_size`: parents compared for each
     one chosen. `weights`: of the objectives in the crowding distance (None: 1 each). `attempts`: how often a child is
     bred, at most, to get an architecture that was not asked before. `generations`: after so many, generation 0
-    included, there are no more candidates (None: the study's budget decides). Raises InputError for values out of
-    range.
+    included, there are no more candidates (None: the study's budget decides). `exploit_from`: the generation from which
+    on offspring are sampled by NSGA-Net's Bayesian network over `parts` equal parts of the genotype (None: never).
+    Raises InputError for values out of range.
     """
 
     space: Space
@@ -67,6 +75,8 @@ class NSGA2:
     weights: tuple[float, ...] | None = None
     attempts: int = 50
     generations: int | None = None
+    exploit_from: int | None = None
+    parts: int = 2
     _parents: list[Trial] = field(default_factory=list, init=False, repr=False)
     _keys: list[tuple[float, float]] = field(default_factory=list, init=False, repr=False)
     _done: list[Trial] = field(default_factory=list, init=False, repr=False)
@@ -81,8 +91,9 @@ class NSGA2:
         """The next candidate, bred with `rng`; None while the trials under way may complete the generation."""
         if self._generation == self.generations or len(self._done) + self._untold >= self._slots:
             return None
-        for _ in range(self.attempts):
-            candidate = self._breed(rng)
+        exploits = self.exploit_from is not None and self.exploit_from <= self._generation
+        for attempt in range(self.attempts):
+            candidate = self._sample(rng) if exploits and attempt <= self.attempts // 2 else self._breed(rng)
             architecture = self.space.canonical(candidate.genotype)
             if architecture not in self._asked:
                 break
@@ -125,6 +136,10 @@ class NSGA2:
                 child = polynomial_mutation(rng, child, domains, self.eta, chance)
         return Candidate(child, parents=parents)
 
+    def _sample(self, rng: np.random.Generator) -> Candidate:
+        child, places = sample_chain(rng, [trial.candidate.genotype for trial in self._parents], self.parts)
+        return Candidate(child, parents=tuple(self._parents[place].number for place in dict.fromkeys(places)))
+
     def _select(self) -> None:
         """R = P u Q, sorted by crowded comparison; the first `population` are the next parents (III-C)."""
         merged = self._parents + sorted(self._done, key=lambda trial: trial.number)
@@ -137,7 +152,7 @@ class NSGA2:
 
 
 def _check(settings: NSGA2) -> None:
-    for name in ("population", "offspring", "tournament_size", "attempts", "generations"):
+    for name in ("population", "offspring", "tournament_size", "attempts", "generations", "exploit_from", "parts"):
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise InputError(f"{name} = {value}: expected 1 or more")

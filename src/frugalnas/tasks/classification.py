@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,7 +18,7 @@ from frugalnas.core import Fidelity, InputError, nearest
 from frugalnas.tasks.augment import Normalise, measure
 from frugalnas.tasks.data import DataSource, Images, load_search
 from frugalnas.tasks.images import fingerprint
-from frugalnas.tasks.loop import fit, predict
+from frugalnas.tasks.loop import Learner, epochs, learner, predict, used
 from frugalnas.tasks.recipe import Budget, Recipe
 
 Part = Literal["train", "validation"]
@@ -75,12 +76,26 @@ class Classification:
         """That of the whole training part at the resolution of the data."""
         return _normalisation(self.data, device_of(self.device))
 
-    def fit(self, model: nn.Module, fidelity: Fidelity, seed: int) -> list[float]:
-        """Train for `fidelity.epochs` passes; returns the mean training loss of each. Raises as `loop.fit` does."""
+    def learner(self, network: nn.Module) -> Learner:
+        """What is needed to train `network`, before the first step."""
+        return learner(network, self.recipe)
+
+    def fit(
+        self, parts: Learner, fidelity: Fidelity, seed: int, *, done: int = 0, stop: int | None = None
+    ) -> list[float]:
+        """Train for `fidelity.epochs` passes, of which `done` are over, or until `stop` of them are.
+
+        Returns the mean training loss of each. Raises as `loop.epochs` does.
+        """
         images, labels = self.images("train", fidelity)
         recipe = self.recipe.at(images.shape[2], _parts(self.data)[0].resolution)
-        done = fit(model, images, labels, recipe, Budget(fidelity.epochs), seed, self.normalisation())
-        return [epoch.loss for epoch in done]
+        budget, normalise = Budget(fidelity.epochs), self.normalisation()
+        passes = epochs(parts, images, labels, recipe, budget, seed, normalise, done=done)
+        return [epoch.loss for epoch in islice(passes, (fidelity.epochs if stop is None else stop) - done)]
+
+    def images_per_epoch(self, fidelity: Fidelity) -> int:
+        """How many images one epoch trains on."""
+        return used(len(self.images("train", fidelity)[1]), self.recipe.batch)
 
     def score(self, model: nn.Module, fidelity: Fidelity) -> dict[str, float]:
         """`error` in [0, 1] and `loss` (mean cross-entropy) on all validation images, never augmented."""

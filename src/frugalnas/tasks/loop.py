@@ -143,7 +143,7 @@ def epochs(
     if len(images) < 2:
         raise InputError(f"training on {len(images)} image: expected 2 or more (batch normalisation needs two)")
     network, optimiser, scaler = parts.network, parts.optimiser, parts.scaler
-    starts = range(0, len(images) - 1, recipe.batch)  # a batch that would start at the last image has only that one
+    starts = range(0, used(len(images), recipe.batch), recipe.batch)
     began, step = time.monotonic() - seconds, done * len(starts)
     progress = budget.progress(done, seconds)
     while progress < 1:
@@ -189,6 +189,11 @@ def epochs(
                 break
         yield Epoch(number + 1, total.item() / seen, lr, time.monotonic() - started, seen)
         progress = budget.progress(step / len(starts), time.monotonic() - began)
+
+
+def used(count: int, batch: int) -> int:
+    """Of `count` images how many an epoch trains on: a last batch of one image is left out."""
+    return count - (count % batch == 1)
 
 
 def _seeded(seed: int, epoch: int) -> tuple[torch.Generator, np.random.Generator]:

@@ -40,7 +40,7 @@ def page_of(folder: Path, settings: Settings, metrics: Metrics) -> str:
     return Template(files("frugalnas.training").joinpath("page.html").read_text("utf-8")).substitute(
         name=escape(_name(settings)),
         data=escape(Path(settings.data.source).name),
-        size=f"{space.cells} cells, {space.channels} channels",
+        size=space.summary,
         facts="".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items()),
         meaning=escape(_meaning(part, scored, settings)),
         charts=_charts(metrics["epochs"]),

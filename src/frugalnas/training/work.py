@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from frugalnas.core import InputError
-from frugalnas.spaces.architecture import Architecture
+from frugalnas.spaces.architecture import Architecture, resized
 from frugalnas.tasks.augment import Normalise, measure
 from frugalnas.tasks.classification import device_of, notes_on
 from frugalnas.tasks.data import Images, find_test, load_search, load_train
@@ -82,7 +82,7 @@ def prepared(settings: Settings, began: float) -> Work:
     for note in notes_on(parts, settings.data):
         _log.warning("frugalnas: %s", note)
     given, recipe, device = settings.architecture, settings.recipe, device_of(settings.device)
-    space = replace(
+    space = resized(
         given.space,
         in_channels=images.in_channels,
         classes=len(images.classes),
@@ -91,7 +91,7 @@ def prepared(settings: Settings, began: float) -> Work:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = replace(space, auxiliary=recipe.auxiliary > 0).build(given.genotype)
+        network = resized(space, auxiliary=recipe.auxiliary > 0).build(given.genotype)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = measure(on(torch.device("cpu"), images)[0])
     normalise = Normalise(normalise.mean.to(device), normalise.std.to(device))

@@ -1,0 +1,118 @@
+"""From a configuration to the parts that it names: the task, the space, the problem on the ladder, the strategy."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from frugalnas import config
+from frugalnas.core import Fidelity, InputError, Objective, Problem, Strategy, nearest
+from frugalnas.latency import cost as latency
+from frugalnas.latency.settings import Latency
+from frugalnas.latency.table import Table
+from frugalnas.objectives.count import COSTS
+from frugalnas.objectives.latency import LATENCY
+from frugalnas.schema import Tree, construct
+from frugalnas.spaces import AnySpace, name_of
+from frugalnas.strategies import STRATEGIES
+from frugalnas.tasks.data import DataSource
+from frugalnas.weights import WeightSet
+
+_log = logging.getLogger(__name__)  # which, unless told otherwise, prints warnings on stderr
+
+
+def task_of(tree: Tree) -> Any:
+    """The task of a completed configuration, on its images, none of which is read yet."""
+    return config.make("task", tree["task"], {"data": construct(DataSource, tree["data"])})
+
+
+def space_of(tree: Tree) -> AnySpace:
+    """The space of a completed configuration. Reads the training images, for their facts."""
+    return config.make("space", tree["space"], task_of(tree).facts())  # type: ignore[no-any-return]
+
+
+def table_of(tree: Tree, progress: latency.Progress | None = None) -> Table | None:
+    """The latency table that a search needs; None where it asks for no latency, or measures it.
+
+    Where the configuration names no file, it is made here, once in a process: see `latency.cost.table_for`.
+    """
+    if LATENCY not in (*tree["objectives"], *tree["limits"]):
+        return None
+    return latency.table_for(construct(Latency, tree["latency"]), space_of(tree), progress)
+
+
+def problem_of(tree: Tree, table: Table | None = None, folder: Path | None = None) -> Problem:
+    """The problem that a completed configuration describes. Reads the training images, for their facts.
+
+    `table`: that of the latency, by default `table_of` the configuration. `folder`: that of the run, where estimators
+    may keep what they go on from; without one they keep nothing. Raises InputError for what no network could
+    be built or rated with. What a user should know of the images, such as files that were skipped, is logged as a
+    warning.
+    """
+    task, space = task_of(tree), space_of(tree)
+    for note in task.notes():
+        _log.warning("frugalnas: %s", note)
+    if task.recipe.auxiliary and not space.auxiliary:
+        can = "auxiliary" in tree["space"]
+        needs = "needs --set space.auxiliary=true" if can else f"is for no network of the space {name_of(space)!r}"
+        raise InputError(f"task.recipe.auxiliary = {task.recipe.auxiliary}: the loss of an auxiliary head {needs}")
+    given = {"task": task, "folder": folder}
+    ladder = [*zip(tree["estimators"], _starts(tree["estimators"]), strict=True)]
+    estimators = tuple(config.make("estimators", entry, given | {"start": start}) for entry, start in ladder)
+    for entry in tree["estimators"]:
+        if "fidelity" in entry:
+            space.at(construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built
+    names = [*tree["objectives"], *(name for name in tree["limits"] if name not in tree["objectives"])]
+    for name in names:
+        for place, estimator in enumerate(estimators):
+            known = [*COSTS, LATENCY, *estimator.values]
+            if name not in known:
+                gives = f"neither a cost nor a value of estimators.{place}"
+                raise InputError(f"unknown objective {name!r}, {gives}: {nearest(name, known)}")
+        if name in tree["limits"] and name not in (*COSTS, LATENCY):
+            known = [*COSTS, LATENCY]
+            raise InputError(f"limits.{name}: only what is known before training can be limited: {', '.join(known)}")
+    return Problem(space, tuple(_objectives(tree, names, table)), estimators)
+
+
+def _starts(ladder: Sequence[Tree]) -> Iterator[int]:
+    """For each rung after how many epochs it begins: one that trains as the rung below, only longer, goes on there."""
+    for below, rung in zip([{}, *ladder], ladder, strict=False):
+        same = {**below, "stop": None} == {**rung, "stop": None}
+        yield (same and below.get("stop")) or 0
+
+
+def _objectives(tree: Tree, names: Sequence[str], table: Table | None) -> Iterator[Objective]:
+    """The objectives in the order in which limits are looked at: a latency that must be measured comes last."""
+    settings: Latency = construct(Latency, tree["latency"])
+    for name in sorted(names, key=lambda name: name == LATENCY and settings.source == "measured"):
+        limit, minimise = tree["limits"].get(name, math.inf), name in tree["objectives"]
+        if name == LATENCY:
+            yield latency.objective(settings, table or table_of(tree), limit, minimise)
+        else:
+            yield Objective(name, COSTS.get(name), limit, minimise)
+
+
+def strategy_of(tree: Tree, problem: Problem, folder: Path | None = None) -> Strategy:
+    """A new strategy as the configuration says.
+
+    `folder`: that of the run, where weights that candidates share are kept; without one nothing is written back. Raises
+    InputError where an estimator shares weights and the strategy knows nothing of it.
+    """
+    shares = any(entry["type"] == "shared_weights" for entry in tree["estimators"])
+    if shares and "weight_set" not in signature(STRATEGIES[tree["strategy"]["type"]]).parameters:
+        raise InputError(
+            f"strategy.type = {tree['strategy']['type']!r} shares no weights between networks, as the estimator "
+            "'shared_weights' needs: expected 'slow_fast'"
+        )
+    given = {
+        "space": problem.space,
+        "objectives": problem.minimised,
+        "rungs": len(problem.estimators),
+        "weight_set": WeightSet(folder, tree["seed"]) if shares and folder else None,
+    }
+    return config.make("strategy", tree["strategy"], given)  # type: ignore[no-any-return]

@@ -1,0 +1,98 @@
+"""The pictures of a study of proxies, as SVG: what each is worth for its cost, and the errors behind that."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from frugalnas.proxies.findings import Findings, Rating
+from frugalnas.proxies.text import interval
+from frugalnas.report.picture import Axis
+
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 400, 52, 130, 34, 48  # of the chart in pixels, and its margins
+_SIDE, _EDGE = 230, 44  # of a scatter and of its margin to the left and below
+_AIR = 1.3  # factor that the cost axis goes beyond the cheapest
+
+
+def chart(findings: Findings) -> str:
+    """Spearman's correlation with its interval against the cost, on a logarithmic axis, of every proxy."""
+    ratings = [*findings.rated]
+    low = math.log10(min([findings.price(rating) for rating in ratings]) / _AIR)
+    high = math.log10(max([1.0, *map(findings.price, ratings)]))
+    across = Axis("share", low, high, _LEFT, _WIDTH - _RIGHT)
+    worst = min([*(rating.spearman.low for rating in ratings), *(rating.spearman.value for rating in findings.beside)])
+    upright = Axis("spearman", max(-1.0, worst - 0.05), 1.0, _HEIGHT - _BOTTOM, _TOP)
+    unit = "measured seconds" if findings.unit == "seconds" else "MACs × images"
+    parts = [
+        _costs(across),
+        _levels(findings, upright),
+        *(_point(findings, rating, across, upright) for rating in ratings),
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:g}" y="{_HEIGHT - 8}" class="middle">cost of a training, '
+        f"share of the reference's ({unit})</text>",
+        f'<text x="{_LEFT - 40}" y="{_TOP - 16}">Spearman\'s correlation with the reference, 95 % interval</text>',
+    ]
+    return (
+        f'<figure class="wide"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="correlation against cost">{"".join(parts)}</svg></figure>'
+    )
+
+
+def _costs(across: Axis) -> str:
+    """Grid lines at 1, 2 and 5 times the powers of ten."""
+    lines = ""
+    for power in range(math.floor(across.low), math.ceil(across.high) + 1):
+        for digit in (1, 2, 5):
+            at = math.log10(digit) + power
+            if across.low <= at <= across.high:
+                x, share = across.place(at), f"{digit * 10.0 ** (power + 2):g} %"
+                lines += f'<path class="grid" d="M{x:g} {_TOP}V{_HEIGHT - _BOTTOM}"/>'
+                lines += f'<text x="{x:g}" y="{_HEIGHT - _BOTTOM + 18}" class="middle">{share}</text>'
+    return lines
+
+
+def _levels(findings: Findings, upright: Axis) -> str:
+    """The grid of correlations, and lines at what counting and repeating the reference reach."""
+    lines = ""
+    for y, value in upright.ticks():
+        lines += f'<path class="grid" d="M{_LEFT} {y:g}H{_WIDTH - _RIGHT}"/>'
+        lines += f'<text x="{_LEFT - 8}" y="{y + 4:g}" class="end">{value}</text>'
+    taken: list[float] = []
+    for rating in sorted(findings.beside, key=lambda rating: -rating.spearman.value):
+        y = upright.place(rating.spearman.value)
+        words = max([y + 4, *(place + 14 for place in taken)])  # below the one before, where they are close
+        taken.append(words)
+        lines += f'<path class="level" d="M{_LEFT} {y:g}H{_WIDTH - _RIGHT}"/>'
+        lines += f'<text x="{_WIDTH - _RIGHT + 8}" y="{words:g}">{escape(rating.name)}</text>'
+    return lines
+
+
+def _point(findings: Findings, rating: Rating, across: Axis, upright: Axis) -> str:
+    x = across.place(math.log10(findings.price(rating)))
+    y, low, high = (upright.place(v) for v in (rating.spearman.value, rating.spearman.low, rating.spearman.high))
+    kind = "best" if rating in findings.front else "dot"
+    ring = f'<circle class="rung" cx="{x:g}" cy="{y:g}" r="9"/>' if rating.name in findings.ladder else ""
+    name = f'<text class="named" x="{x + 11:g}" y="{y - 7:g}">{rating.name}</text>' if kind == "best" else ""
+    words = f"{rating.name}: {interval(rating.spearman)} at {findings.price(rating):.1%} of the cost"
+    return (
+        f'<g><title>{words}</title><path class="{kind}" d="M{x:g} {low:g}V{high:g}"/>'
+        f'<circle class="{kind}" cx="{x:g}" cy="{y:g}" r="4.5"/>{ring}{name}</g>'
+    )
+
+
+def scatter(rating: Rating) -> str:
+    """The errors of the networks by the reference, across, and by a proxy."""
+    errors, own = zip(*rating.pairs, strict=True)
+    across = Axis.around("error", errors, math.inf, _EDGE, _SIDE - 10)
+    upright = Axis.around("error", own, math.inf, _SIDE - _EDGE + 10, 10)
+    places = [(across.place(a), upright.place(b)) for a, b in rating.pairs]
+    dots = "".join(f'<circle class="best" cx="{x:g}" cy="{y:g}" r="3"/>' for x, y in places)
+    grid = "".join(f"M{_EDGE} {y:g}H{_SIDE - 10}" for y, _ in upright.ticks())
+    words = "".join(f'<text x="{_EDGE - 6}" y="{y + 4:g}" class="end">{each}</text>' for y, each in upright.ticks())
+    words += "".join(
+        f'<text x="{x:g}" y="{_SIDE - 14}" class="middle">{each}</text>' for x, each in across.ticks()[::2]
+    )
+    caption = f"{escape(rating.name)}: {interval(rating.spearman)}"
+    return (
+        f'<figure><figcaption>{caption}</figcaption><svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" '
+        f'aria-label="errors by {escape(rating.name)}"><path class="grid" d="{grid}"/>{words}{dots}</svg></figure>'
+    )

@@ -1,0 +1,129 @@
+"""Rank statistics against values worked out by hand, and the bootstrap against what it should cover."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from frugalnas.core import InputError
+from frugalnas.ranking import Estimate, estimate, kendall, spearman, top_overlap
+
+CORRELATIONS = pytest.mark.parametrize("statistic", [spearman, kendall])
+
+
+@pytest.mark.parametrize(
+    ("second", "rho", "tau"),
+    [
+        ((10, 20, 30, 40), 1.0, 1.0),
+        ((4, 3, 2, 1), -1.0, -1.0),
+        ((1, 2, 4, 3), 0.8, 4 / 6),  # 1 - 6 * 2 / (4 * 15); 5 of 6 pairs agree
+        ((2, 1, 4, 3), 0.6, 2 / 6),
+        ((1, 2, 2, 3), 4.5 / np.sqrt(5 * 4.5), 5 / np.sqrt(6 * 5)),  # ranks 1, 2.5, 2.5, 4
+    ],
+)
+def test_correlations_by_hand(second, rho, tau):
+    assert spearman((1, 2, 3, 4), second) == pytest.approx(rho)
+    assert kendall((1, 2, 3, 4), second) == pytest.approx(tau)
+
+
+@CORRELATIONS
+def test_only_the_order_counts_and_both_lists_are_equals(statistic):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(6, size=(2, 30)).astype(float)
+    assert statistic(x, y) == statistic(np.exp(x), y**3) == statistic(y, x) == -statistic(x, -y)
+
+
+@CORRELATIONS
+def test_a_list_that_orders_nothing_agrees_with_nothing(statistic):
+    assert statistic((1, 1, 1), (1, 2, 3)) == statistic((1, 2, 3), (5, 5, 5)) == statistic((2, 2, 2), (2, 2, 2)) == 0
+
+
+def test_correlations_are_those_of_scipy_also_for_many_lists_at_once():
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(8, size=(2, 5, 3, 20)).astype(float)
+    rho, tau = spearman(x, y), kendall(x, y)
+    assert rho.shape == tau.shape == (5, 3)
+    for place in itertools.product(range(5), range(3)):
+        assert rho[place] == pytest.approx(stats.spearmanr(x[place], y[place]).statistic)
+        assert tau[place] == pytest.approx(stats.kendalltau(x[place], y[place]).statistic)
+
+
+@pytest.mark.parametrize(
+    ("second", "k", "overlap"),
+    [
+        ((1, 2, 3, 4), 2, 1.0),
+        ((4, 3, 2, 1), 2, 0.0),
+        ((1, 3, 2, 4), 2, 0.5),
+        ((9, 9, 9, 9), 2, 0.5),  # of two drawn out of four, one is expected
+        ((1, 2, 2, 2), 2, (1 + 1 / 3) / 2),  # the second place is shared by three
+        ((4, 3, 2, 1), 4, 1.0),
+    ],
+)
+def test_the_overlap_by_hand(second, k, overlap):
+    assert top_overlap((1, 2, 3, 4), second, k) == pytest.approx(overlap)
+
+
+def test_the_overlap_is_the_mean_over_all_ways_to_break_ties():
+    x, y, k = (1, 1, 2, 2, 2, 3), (2, 1, 1, 1, 3, 3), 3
+    tops = [
+        [set(order[:k]) for order in itertools.permutations(range(6)) if [scores[i] for i in order] == sorted(scores)]
+        for scores in (x, y)
+    ]
+    mean = np.mean([len(a & b) / k for a, b in itertools.product(*tops)])
+    assert top_overlap(x, y, k) == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: spearman((1, 2), (1, 2, 3)), r"shapes \(2,\) and \(3,\): expected two equal"),
+        (lambda: kendall((1,), (1,)), "two items or more"),
+        (lambda: kendall((1, float("nan")), (1, 2)), "infinite or not a number"),
+        (lambda: top_overlap((1, 2), (1, 2), 3), "k = 3: expected 1 to 2"),
+        (lambda: estimate(spearman, (1, 2), (1, 2), np.random.default_rng(0), level=1.0), "level = 1.0"),
+    ],
+)
+def test_wrong_input_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+@CORRELATIONS
+def test_a_bootstrap_takes_the_items_of_both_lists_together(statistic):
+    """So perfect agreement stays perfect in every draw; items drawn apart would agree by chance only."""
+    x = np.arange(40.0)
+    assert estimate(statistic, x, 2 * x, np.random.default_rng(0)) == Estimate(1.0, 1.0, 1.0)
+
+
+@CORRELATIONS
+def test_the_interval_follows_the_generator_and_narrows_with_more_items(statistic):
+    rng = np.random.default_rng(2)
+    x, noise = rng.normal(size=(2, 200))
+    few, many = (estimate(statistic, x[:n], (x + noise)[:n], np.random.default_rng(3)) for n in (20, 200))
+    assert few == estimate(statistic, x[:20], (x + noise)[:20], np.random.default_rng(3))
+    assert few != estimate(statistic, x[:20], (x + noise)[:20], np.random.default_rng(4))
+    assert few.low < few.value < few.high
+    assert many.high - many.low < (few.high - few.low) / 2
+    narrow = estimate(statistic, x[:20], (x + noise)[:20], np.random.default_rng(3), level=0.5)
+    assert few.low < narrow.low < narrow.high < few.high
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    """Spearman's correlation of a bivariate normal with Pearson's r is 6 / pi * arcsin(r / 2)."""
+    rng, r = np.random.default_rng(5), 0.7
+    truth, hits = 6 / np.pi * np.arcsin(r / 2), 0
+    for _ in range(200):
+        x, noise = rng.normal(size=(2, 30))
+        found = estimate(spearman, x, r * x + np.sqrt(1 - r * r) * noise, rng, draws=300)
+        hits += found.low <= truth <= found.high
+    assert 176 <= hits <= 199  # 95 % less what percentile intervals of 30 items are known to miss
+
+
+def test_a_statistic_with_a_number_of_its_own_can_be_estimated():
+    x = np.arange(20.0)
+    found = estimate(partial(top_overlap, k=5), x, x[::-1], np.random.default_rng(0))
+    assert found.value == 0.0 and 0 <= found.low <= found.high < 0.5
