@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import frugalnas
 from frugalnas import launch, record, store
-from frugalnas.choose import choose
+from frugalnas.choose import architecture_of, choose
 from frugalnas.tasks.data import DataSource, load_test, load_train
 from frugalnas.tasks.loop import Budget, fit, measure, predict
 from frugalnas.tasks.recipe import RECIPES
@@ -146,7 +146,7 @@ def architectures(folder: Path) -> dict[str, Any]:
     trials = {words: choose(found, words) for words in FOUND}
     for words, trial in trials.items():
         print(f"{words}: trial {trial.number} of {len(found.trials)}, {dict(trial.values)}", flush=True)
-    return {words: choose.architecture_of(str(folder), trial.number).to_json() for words, trial in trials.items()}
+    return {words: architecture_of(str(folder), trial.number).to_json() for words, trial in trials.items()}
 
 
 def time_fit(minutes: float, data: str) -> None:

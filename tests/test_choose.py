@@ -41,6 +41,9 @@ def test_words_name_a_trial(words: str, number: int) -> None:
 def test_of_equal_errors_the_one_that_is_smaller_is_taken() -> None:
     equal = [{"error": 0.1, "params": size} for size in (3.0, 1.0, 2.0)]
     assert choose(record(values=equal), "params<5").number == 1
+    assert choose(record(values=equal), "most-accurate").number == 1
+    fast = [each | {"latency_ms": 4 - each["params"]} for each in equal]
+    assert choose(record(values=fast), "latency_ms<9").number == 0, "by the limit first"
 
 
 def test_smallest_goes_by_what_was_counted() -> None:

@@ -60,6 +60,22 @@ def test_it_learns_and_answers_in_the_users_labels(fitted, corners, tmp_path):
     assert isinstance(fitted.predict(x)[0], str)
 
 
+@pytest.mark.parametrize(
+    ("method", "strategy"),
+    [
+        ("econas", {"population": 2, "promotions": [1, 1], "children": [1, 1, 1], "cycles": 2}),
+        ("relativenas", {"population": 2, "generations": 1, "finalists": 1, "retrained": 1}),
+    ],
+)
+def test_a_method_whose_networks_go_up_a_ladder_fits_too(method, strategy, corners):
+    sizes = {str(rung): {"fidelity": {"width": 2, "depth": 3, "resolution": None}} for rung in range(3)}
+    settings = (TINY[0] | {"strategy": strategy, "estimators": sizes}, TINY[2])
+    found = FrugalClassifier(**QUICK | {"method": method, "trials": 99, "epochs": 1, "settings": settings})
+    found.fit(*corners)
+    assert {trial.candidate.rung for trial in found.front_} == {2}
+    assert found.predict(corners[0]).shape == (120,)
+
+
 def test_what_was_found_stays(fitted):
     assert fitted.front_ and all(trial.values["params"] <= 9000 for trial in fitted.front_)
     assert frugalnas.count(fitted.model_.architecture).params == fitted.metrics_["params"] <= 9000

@@ -414,6 +414,7 @@ def test_a_bad_architecture_file_is_named(searched, capsys, tmp_path, change, me
         (["serch"], "No such command 'serch'"),
         (["list", "method"], "did you mean 'methods'?"),
         (["show", "EEEA-Z"], "unknown architecture 'EEEA-Z'"),
+        (["show", "runs/none"], "it is no file, no folder and no name in 'frugalnas list architectures'"),
         (["show", "EEEA-C", "--trial", "3"], "'EEEA-C' is not the folder of a search"),
         (["show", "EEEA-C", "--convention", "dn"], "Invalid value for '--convention'"),
         (["show", '{"format": 1}'], "format is 1"),
@@ -561,3 +562,21 @@ def test_a_terminal_sees_the_front_while_it_searches(alone, monkeypatch, capsys)
     seen = terminal.getvalue()
     assert "rated" in seen and "networks/min" in seen and "min left" in seen and "(knee)" in seen
     assert "12 networks rated" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_sees_how_many_were_rated_on_which_rung(tmp_path, alone, monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    rungs = [f"estimators.{rung}.fidelity.{size}" for rung in range(3) for size in ("width=2", "depth=3", "epochs=3")]
+    sets = ("space.channels=4", "space.cells=3", "task.recipe.batch=16", "strategy.population=2", *rungs)
+    options = [word for each in sets for word in ("--set", each)]
+    data = images(tmp_path / "some.npz")
+    out = tmp_path / "out"
+    assert run("search", "--method", "econas", "--data", data, *options, "--trials", 5, "--out", out) == 0
+    assert "rated (rung 0: " in terminal.getvalue()

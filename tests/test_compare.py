@@ -265,6 +265,8 @@ def test_the_truth_is_that_of_the_whole_table(tmp_path) -> None:
         (("--methods", "eeea", "--preset", "paper"), "eeea: 3 weights: expected 2"),
         (("--seeds", 0), "seeds = 0: expected 1"),
         (("--set", "eeea.strategy.population=0"), "eeea: population = 0: expected 1 or more"),
+        (("--data", "shoes"), "data is of no use with a table"),
+        (("--set", "space.channels=3"), "space is of no use with a table"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_anything_is_written(tmp_path, capsys, options, message) -> None:
@@ -294,6 +296,51 @@ def test_a_folder_from_elsewhere_is_checked(tmp_path, here, capsys) -> None:
     (out / "compare.json").unlink()
     assert run("compare", *arguments, "--out", out) == 2
     assert "holds searches that are of no comparison" in capsys.readouterr().err
+
+
+def test_a_comparison_is_no_search(tmp_path, here, capsys) -> None:
+    data, out, tabled = images(tmp_path / "tiny.npz"), tmp_path / "out", tmp_path / "tabled"
+    searches = ("compare", "--data", data, *SMALL, "--trials", 1, "--seeds", 1)
+    assert run(*searches, "--out", out) == 0
+    assert run("compare", "--table", written(tmp_path / "t.csv"), "--trials", 5, "--seeds", 1, "--out", tabled) == 0
+    files = sorted(out.rglob("*"))
+    capsys.readouterr()
+    for verb, folder, hint in (
+        (("show",), out, f"such as {out / 'eeea' / 'seed-0'}"),
+        (("train",), out, f"such as {out / 'eeea' / 'seed-0'}"),
+        (("latency", "measure"), out, f"such as {out / 'eeea' / 'seed-0'}"),
+        (("show",), tabled, "with a table there are none"),
+    ):
+        assert run(*verb, folder) == 2
+        said = capsys.readouterr().err
+        assert f"{folder} holds a comparison: expected one of its searches" in said and hint in said
+    for verb in ("search", "proxies", "fit"):
+        assert run(verb, "--data", data, "--out", out) == 2
+        assert capsys.readouterr().err == f"frugalnas: {out} holds a comparison: choose another --out\n"
+    assert run(*searches, "--methods", "nsganet", "--out", out) == 2
+    assert "holds a comparison with methods eeea, random, not nsganet, random" in capsys.readouterr().err
+    assert run(*searches, "--limit", "params=3k", "--out", out) == 2
+    assert "holds a comparison with limits.params = 250000.0, not 3000.0" in capsys.readouterr().err
+    assert sorted(out.rglob("*")) == files
+    assert run(*searches, "--out", data) == 2
+    assert f"cannot make the folder {data}" in capsys.readouterr().err
+
+
+def test_the_report_of_a_comparison_is_written_again_once_it_has_ended(tmp_path, here, capsys) -> None:
+    out = tmp_path / "out"
+    arguments = ("--table", written(tmp_path / "t.csv"), "--trials", 5, "--seeds", 2, "--out", out)
+    assert run("compare", *arguments) == 0
+    said = capsys.readouterr().out
+    page = (out / "compare.html").read_text()
+    (out / "compare.html").unlink()
+    assert run("report", out) == 0
+    assert (out / "compare.html").read_text() == page
+    assert capsys.readouterr().out.strip() == said[: said.index("\n\nPage: ")]
+    assert run("report", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["seeds"] == 2
+    (out / "random" / "seed-1.json").unlink()
+    assert run("report", out) == 2
+    assert f"has not ended: go on with 'frugalnas resume {out}'" in capsys.readouterr().err
 
 
 def test_the_page_needs_nothing_else(tmp_path, here) -> None:

@@ -14,7 +14,7 @@ import pytest
 from frugalnas.compare.outcome import Outcome, Truth, incumbents, volumes
 from frugalnas.compare.runs import Run, read, run_of, write
 from frugalnas.compare.significance import contrasts, enough, holm, least_p, mean_ranks, signed_rank
-from frugalnas.compare.text import text_of
+from frugalnas.compare.text import text_of, verdict
 from frugalnas.core import Candidate, InputError, Trial
 
 
@@ -139,6 +139,17 @@ def test_more_hypervolume_is_better() -> None:
     assert pairs == []
     assert found.ranks["hypervolume"] == {"a": 1.0, "random": 2.0}
     assert "hypervolume" not in [curve.name for curve in outcome([run("random", 0, [(0.5,)])], 1).curves]
+
+
+def test_a_sentence_names_those_that_differ_from_random() -> None:
+    errors = {"a": 0.1, "b": 0.9, "c": 0.5, "random": 0.5}
+    for seeds, sentence in (
+        (9, "At p <= 0.05, corrected, better than random: a; worse than random: b."),
+        (3, "At p <= 0.05, corrected, no method differs from random."),
+    ):
+        found = outcome([run(name, seed, [(error,)]) for name, error in errors.items() for seed in range(seeds)], 1)
+        assert verdict(found, found.curves[0]) == sentence
+        assert sentence in text_of(found)
 
 
 def test_a_table_has_a_regret_and_a_share_of_the_true_front() -> None:

@@ -184,6 +184,18 @@ def test_peak_memory_of_a_gate_is_its_input_its_factors_and_its_result() -> None
     assert alive.most > replace(space, squeeze=0).peak_bytes(half + half)
 
 
+def test_a_part_of_a_map_keeps_all_of_it() -> None:
+    """2x2 pooling of stride 1 makes a row and a column too many and leaves them out, but not of the memory."""
+    space = CellSpace(
+        ("none", "max_pool_2x2"), 6, "full", (tuple(range(2, 8)), (2,)), channels=8, cells=3, resolution=2
+    )
+    half = (1, 0, 0, 0) * 6
+    network, image = space.build(half + half).eval(), torch.zeros(1, 3, 2, 2)
+    with AliveBytes(network, image) as alive, torch.no_grad():
+        network(image)
+    assert space.peak_bytes(half + half) == alive.most
+
+
 def test_peak_memory_of_a_published_network() -> None:
     architecture = zoo.load("EEEA-A", cells=6, resolution=30)
     network = architecture.space.build(architecture.genotype).eval()

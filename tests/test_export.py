@@ -25,6 +25,8 @@ from frugalnas.layers.plan import OPERATIONS
 from frugalnas.model import Model
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces.macro import MacroSpace
+from frugalnas.spaces.nasbench201 import NasBench201
 from frugalnas.tasks.augment import Normalise, measure
 from frugalnas.tasks.data import DataSource, load_test, load_train
 from frugalnas.tasks.images import Images
@@ -56,11 +58,16 @@ def short_timing(monkeypatch):
 
 
 def fresh(normal, reduce, settings) -> Model:
-    """A network with random weights and, so that folding them matters, random statistics of its normalisations."""
+    """A network of two cells, as `fresh_of` has it."""
     usual = {"channels": 3, "cells": 3, "in_channels": 1, "resolution": 12}
     space = CellSpace(ALL, **{**usual, **settings}, blocks=len(normal) // 2, inputs="full")
+    return fresh_of(space, space.encode(normal, reduce))
+
+
+def fresh_of(space, genotype) -> Model:
+    """A network with random weights and, so that folding them matters, random statistics of its normalisations."""
     torch.manual_seed(0)
-    network = space.build(space.encode(normal, reduce))
+    network = space.build(genotype)
     for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
         norm.running_mean.normal_(0, 0.3)
         norm.running_var.uniform_(0.5, 2)
@@ -68,7 +75,7 @@ def fresh(normal, reduce, settings) -> Model:
         nn.init.normal_(norm.bias, 0, 0.3)
     normalise = Normalise(torch.linspace(0.2, 0.5, space.in_channels), torch.linspace(0.2, 0.4, space.in_channels))
     classes = tuple(f"class {number}" for number in range(space.classes))
-    architecture = Architecture(space, space.encode(normal, reduce))
+    architecture = Architecture(space, genotype)
     return Model(architecture, network.eval().to(memory_format=torch.channels_last), classes, normalise)
 
 
@@ -119,6 +126,26 @@ def test_the_networks_of_this_test_have_every_operation_at_both_strides():
     for edges in (EVERY, [*EVERY, *NOTHING]):
         assert {name for name, _ in edges} == set(OPERATIONS)
     assert ("none", 0) in NOTHING[:2]  # a block of nothing else
+
+
+SMALL = {"channels": 4, "in_channels": 1, "resolution": 9}
+GRAPHS = {
+    "macro, residual": (MacroSpace(nodes=3, **SMALL), (1, 1, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1)),
+    "macro, dense": (MacroSpace(nodes=3, decoder="dense", **SMALL), (1, 0, 1, 0, 1, 1, 1, 1, 0, 1, 0, 1)),
+    "macro, no phase": (MacroSpace(nodes=2, **SMALL), (0, 1) * 3),
+    "nasbench201": (NasBench201(cells=1, **SMALL), (3, 4, 1, 0, 2, 1)),
+    "nasbench201, zeros and edges that do not run": (NasBench201(cells=1, **SMALL), (0, 1, 2, 3, 4, 0)),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_networks_of_every_kind_of_graph_export(name, tmp_path):
+    model = fresh_of(*GRAPHS[name])
+    found = export(model, ["onnx", "onnx-int8", "torch-export", "python"], tmp_path, noise(model))
+    spread = np.ptp(model.logits(noise(model).pixels))
+    for each in found:
+        assert each.error == ""
+        assert each.largest_difference < (0.1 * spread if each.format == "onnx-int8" else 1e-5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -181,6 +181,12 @@ def test_a_damaged_state_is_refused_in_one_line(fitted, tmp_path, capsys, change
     assert f"{file}" in complaint(capsys, "resume", tmp_path / "out")
 
 
+def test_a_fit_is_no_search(fitted, capsys):
+    out, _ = fitted
+    for verb in ("report", "show", "train"):
+        assert f"{out} holds a fit: expected its search, {out / 'search'}" in complaint(capsys, verb, out)
+
+
 KILLABLE = """
 import sys
 from frugalnas import cli, launch

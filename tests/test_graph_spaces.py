@@ -21,6 +21,7 @@ from frugalnas.spaces.macro import MacroSpace
 from frugalnas.spaces.nasbench201 import EDGES, OPERATIONS, NasBench201
 from frugalnas.spaces.phase import canonical_phase, repaired
 from frugalnas.variation import random_genotype
+from test_counting import AliveBytes
 from tiny import OneProcess, images, run
 
 PUBLISHED = [
@@ -66,7 +67,7 @@ def test_phases_are_repaired() -> None:
         "phase 1",
         "  node 2 = conv_3x3(image)",
         "  node 4 = conv_3x3(node 2)",
-        "  output  = concat(node 4)",
+        "  output  = node 4",
         "phase 2",
         "  node 1 = conv_3x3(phase 1)",
         "  node 2 = conv_3x3(phase 1)",
@@ -301,6 +302,16 @@ def test_drop_path_drops_edges_for_single_samples_in_training_only() -> None:
         dropped = network(images_)
     changed = (dropped - kept).abs().amax(1) > 1e-6
     assert changed.float().mean() > 0.9
+
+
+def test_the_last_map_goes_with_its_mean() -> None:
+    """Of many classes and one pixel, where nothing needs as much memory as the logits."""
+    space = NasBench201(channels=2, cells=1, classes=100, resolution=1)
+    genotype = (0, 0, 0, 1, 0, 0)
+    network, image = space.build(genotype).eval(), torch.zeros(1, 3, 1, 1)
+    with AliveBytes(network, image) as alive, torch.no_grad():
+        network(image)
+    assert space.peak_bytes(genotype) == alive.most == 4 * (3 + 8 + 100)
 
 
 # From the search to the device

@@ -14,6 +14,7 @@ from frugalnas.layers.cost import Count
 from frugalnas.objectives.count import COSTS
 from frugalnas.report import write_report
 from frugalnas.survey import Survey, descend, refuse_impossible, sampled, survey
+from table import written
 from tiny import OneProcess, images
 
 SMALL = {
@@ -171,6 +172,25 @@ def test_interrupting_names_the_way_on_and_reports(tmp_path, monkeypatch):
         frugalnas.search(data=data, trials=9, settings=[SMALL], out=tmp_path / "run", progress=interrupt)
     assert (tmp_path / "run" / "report.html").exists()
     assert frugalnas.resume(tmp_path / "run").study.rated == 9
+
+
+def test_a_search_on_a_table_goes_on_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "table.csv")
+    data = images(tmp_path / "images.npz")
+    rest = {"space": {"type": "nasbench201"}, "objectives": ["error"], "limits": {"params": float("inf")}}
+    on_table = {"estimators": [{"type": "table", "path": "table.csv"}], **rest}
+    frugalnas.search("random", data=data.name, trials=3, settings=[on_table], out="run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert frugalnas.resume("../run", trials=5).study.rated == 5
+
+
+def test_a_ladder_that_the_strategy_would_not_climb_is_refused():
+    tree = config.resolve("econas", layers=[{"strategy": {"type": "nsga2"}}])
+    with pytest.raises(InputError, match="'nsga2' rates every network on one rung and .* 3: .*hierarchical"):
+        parts.strategy_of(tree, parts.problem_of(tree))
 
 
 def test_images_are_read_anew_by_every_search(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from frugalnas.core import Fidelity, screen
 from frugalnas.estimators.train import Train
 from frugalnas.ladder import name_of
 from frugalnas.methods import METHODS
+from frugalnas.parts import problem_of, strategy_of
 from frugalnas.record import load
 from frugalnas.strategies.aging import Aging
 from frugalnas.strategies.hierarchical import Hierarchical
@@ -26,8 +27,8 @@ PRESETS = [(name, preset) for name, method in METHODS.items() for preset in meth
 def parts(method, preset, source="fashion-mini", *assignments):
     layers = [*map(config.assignment, assignments), config.options(data=str(source))]
     tree = config.resolve(method, preset, layers=layers)
-    problem = parts.problem_of(tree)
-    return tree, problem, parts.strategy_of(tree, problem)
+    problem = problem_of(tree)
+    return tree, problem, strategy_of(tree, problem)
 
 
 def small(method, preset):
@@ -168,7 +169,7 @@ def test_laptop_presets_differ_from_eeea_in_how_they_search_only(method):
 @pytest.mark.parametrize(("beta", "name"), [("3M", "A"), ("4M", "B"), ("5M", "C"), ("inf", "EA")])
 def test_beta_is_a_limit_on_the_parameters_of_the_final_network(beta, name):
     tree = config.resolve("eeea", "paper", layers=[config.limit(f"params={beta}")])
-    problem = parts.problem_of(tree)
+    problem = problem_of(tree)
     limit = {objective.name: objective.limit for objective in problem.objectives}["params"]
     assert limit == float(beta.replace("M", "e6"))
     genotypes = sampled(problem, 60, 1)

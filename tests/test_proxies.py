@@ -8,6 +8,7 @@ import hashlib
 import html
 import inspect
 import io
+import itertools
 import json
 import re
 import shutil
@@ -307,10 +308,10 @@ def journal(folder, data, error, *, networks=12, seconds=None, grid="c0,c2 x r0,
     return folder
 
 
-def errors(*noise):
+def errors(*noise, again=0.001):
     """Errors of networks that differ by 1 %, with so much noise on each rung; little in the reference."""
     drawn = np.random.default_rng(0).normal(size=(100, 100))
-    return lambda network, rung: 0.3 + 0.01 * network + ((*noise, 0.0, 0.001)[rung]) * drawn[network, rung]
+    return lambda network, rung: 0.3 + 0.01 * network + ((*noise, 0.0, again)[rung]) * drawn[network, rung]
 
 
 class TestTheLadder:
@@ -351,6 +352,24 @@ class TestTheLadder:
         assert found.reliable == () and found.ladder == ("c0r0s0e4",)
         assert "No proxy is reliable" in proxies.text_of(found)
         assert json.loads((tmp_path / "a" / "ladder.json").read_text())["reliable"] is False
+
+    def test_a_reference_that_disagrees_with_itself_is_called_so(self, data, tmp_path):
+        for name, noise, doubted in (("good", 0.001, False), ("bad", 0.9, True)):
+            given = errors(0.01, 0.01, 0.01, 0.01, again=noise)
+            found = proxies.write_findings(journal(tmp_path / name, data, given))
+            assert ("The reference agrees with itself by" in proxies.text_of(found)) == doubted
+            assert ("The reference agrees with itself by" in (tmp_path / name / "proxies.html").read_text()) == doubted
+
+    def test_names_in_the_chart_do_not_lie_on_each_other(self, data, tmp_path):
+        """Proxies that cost and tell nearly the same."""
+        costs = (1, 1.01, 1.02, 1.03, 16, 16)
+        given = errors(0.02, 0.015, 0.01, 0.0)
+        found = proxies.write_findings(journal(tmp_path / "a", data, given, seconds=lambda rung: costs[rung]))
+        page = (tmp_path / "a" / "proxies.html").read_text()
+        places = [(float(x), float(y)) for x, y in re.findall(r'class="named" x="([\d.]+)" y="(-?[\d.]+)"', page)]
+        assert len(places) == len(found.front) > 2
+        for (x, y), (left, base) in itertools.combinations(places, 2):
+            assert abs(x - left) >= 60 or abs(y - base) >= 12
 
     @pytest.mark.parametrize("sign", [1, -1], ids=["larger is better", "smaller is better"])
     def test_a_proxy_that_orders_no_better_than_counting_is_not_reliable(self, data, tmp_path, sign):
@@ -437,6 +456,8 @@ class TestSearchWithALadder:
             ("econas", "c2r2s1e3,c2r2s1e1", "c2r2s1e1 after c2r2s1e3: expected more epochs"),
             ("eeea", "c2r2", "fidelity 'c2r2': expected cArBsCeD"),
             ("eeea", "", "fidelity '': expected"),
+            ("eeea", "no/folder", "--ladder: fidelity 'no/folder': .* or else the folder of a study"),
+            ("eeea", ".", "--ladder [.]: there is no ladder.json in it, which a study by 'frugalnas proxies' writes"),
             ("relativenas", "c2r2s1e1", "'relativenas' share weights, none is trained alone"),
         ],
     )
@@ -461,7 +482,7 @@ class TestSearchWithALadder:
         (tmp_path / "ladder.json").write_text(content)
         with pytest.raises(InputError, match="holds no ladder of a study of proxies"):
             proxies.with_ladder(tree_for("eeea", data), str(tmp_path))
-        with pytest.raises(InputError, match="cannot read"):
+        with pytest.raises(InputError, match="there is no ladder.json in it"):
             (tmp_path / "empty").mkdir()
             proxies.with_ladder(tree_for("eeea", data), str(tmp_path / "empty"))
 

@@ -396,6 +396,34 @@ def test_only_the_highest_rung_is_compared(tmp_path):
     assert grey.count("M") + len(study.front) == 4
 
 
+def test_the_page_says_which_rung_is_compared_and_how_far_the_one_below_agrees(tmp_path):
+    def rated(number, genotype, rung, error, reason=""):
+        values = {"error": error, "macs": 1.0 + number, "params": 2.0}
+        return Trial(number, Candidate((genotype, 1), rung=rung), "done", values, reason)
+
+    below = [rated(number, number, 1, number / 10) for number in range(6)]
+    above = [rated(6 + place, place, 2, error) for place, error in enumerate((0.3, 0.1, 0.2, 0.5))]
+    first = rated(10, 7, 0, 0.01)
+
+    def page(name, given):
+        journal(tmp_path / name, given=given)
+        report.write_report(tmp_path / name)
+        return (tmp_path / name / "report.html").read_text()
+
+    whole = page("whole", [*below, *above, first])
+    assert "rated on 3 rungs, from cheap to careful (rung 0: 1, rung 1: 6, rung 2: 4)" in whole
+    assert "the front and the charts are those of rung 2" in whole
+    # ranks 1 2 3 4 and 3 1 2 4: 1 - 6 * (4 + 1 + 1 + 0) / (4 * 15)
+    assert re.search(r"Rung 1 orders the 4 networks .* correlation of 0\.40 \(95 % interval -1\.00 to 1\.00\)", whole)
+    few = page("few", [*below, *above[:3]])
+    assert "those of rung 2" in few and "orders the" not in few
+    repeated = page("repeated", [*below, *above[:3], rated(9, 3, 2, 0.5, "same as trial 8")])
+    assert "orders the" not in repeated
+    equal = page("equal", [*below, *(rated(6 + place, place, 2, 0.5) for place in range(4))])
+    assert "those of rung 2" in equal and "orders the" not in equal
+    assert "rungs, from cheap" not in page("one", below)
+
+
 def test_the_hypervolume_grows_as_the_front_does(tmp_path):
     values = [(0.5, 10.0), (0.9, 90.0), (0.1, 50.0), (0.5, 50.0), (0.3, 30.0)]
     given = [Trial(n, Candidate((n,)), "done", {"error": a, "params": b}) for n, (a, b) in enumerate(values)]

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from frugalnas import config, parts
+import frugalnas
+from frugalnas import config, launch, parts
 from frugalnas.core import Candidate, Fidelity, InputError, trial_seed
 from frugalnas.estimators.shared_weights import SharedWeights
 from frugalnas.estimators.train import Train
+from frugalnas.layers.cell import CellNetwork
 from frugalnas.layers.supernet import Supernet
 from frugalnas.spaces.cell import OPERATION_LISTS, CellSpace
 from frugalnas.strategies.slow_fast import SlowFast
@@ -23,7 +25,7 @@ from frugalnas.tasks.data import DataSource
 from frugalnas.tasks.recipe import Recipe
 from frugalnas.variation import random_genotype
 from frugalnas.weights import FOLDER, SHARED, WeightSet, inherited, leave_snapshot
-from tiny import images
+from tiny import OneProcess, images
 
 SIZE = {"channels": 4, "cells": 3, "resolution": 8}
 SPACE = CellSpace(("sep_conv_3x3", "max_pool_3x3", "skip_connect"), 2, "full", "all", **SIZE)
@@ -175,6 +177,18 @@ def test_what_was_written_back_is_passed_over_and_a_repeat_gives_the_same_file(t
     files = [{path.name: path.read_bytes() for path in (tmp_path / name / FOLDER).iterdir()} for name in ("one", "two")]
     assert files[0] == files[1] and len(files[0]) == 1
     assert content
+
+
+def test_in_the_end_nothing_stays_but_the_set(tmp_path):
+    """A worker that a time limit ends may leave a snapshot that nobody takes up, or half of one."""
+    weight_set = WeightSet(tmp_path, 0)
+    weight_set.begin(2)
+    pair(tmp_path, 0, {"a": 1}, {"a": 2})
+    (tmp_path / FOLDER / f".{trial_seed(0, 1):016x}.safetensors.99").write_text("half of it")
+    weight_set.write_back(1, 0, None, 1)
+    assert len([*(tmp_path / FOLDER).iterdir()]) == 3, "others may be under way"
+    weight_set.write_back(2, None, None, 2)
+    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [SHARED]
 
 
 def test_arrays_are_stored_as_they_are_read(tmp_path):
@@ -333,6 +347,17 @@ def test_frozen_weights_are_rated_and_left_alone(tmp_path, task, space):
     assert {path.name: path.read_bytes() for path in (tmp_path / FOLDER).iterdir()} == {SHARED: before}
 
 
+def test_a_calibration_that_breaks_off_changes_no_later_rating(tmp_path, task, space, monkeypatch):
+    """The layers are those of all candidates that come to this process."""
+    weight_set, estimator = begun(tmp_path, task)
+    expected = rate(estimator, space, ONE, 0)
+    frozen = replace(estimator, fidelity=Fidelity(epochs=0))
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(CellNetwork, "embed", lambda *_: (_ for _ in ()).throw(MemoryError))
+        rate(frozen, space, ONE, 1)
+    assert rate(estimator, space, ONE, 0) == expected
+
+
 def test_validation_may_be_a_part_the_same_for_all(tmp_path, task, space):
     _, estimator = begun(tmp_path, task, validation=8)
     assert all((8 * rate(estimator, space, genotype, 0)["error"]) % 1 == 0 for genotype in (ONE, TWO, TWICE))
@@ -391,6 +416,45 @@ def test_a_search_that_is_killed_ends_as_one_that_is_not(tmp_path):
         assert facts["same"], facts
         assert facts["files"] == ["journal.jsonl", SHARED]
         assert facts["told"] + facts["rated"] == 4 * 2 + 2 + 1, "nothing that was told is rated again"
+
+
+TINY = {
+    "space": {"channels": 4, "cells": 3, "blocks": 1},
+    "strategy": {"population": 4, "generations": 2, "finalists": 2, "retrained": 1},
+    "task": {"recipe": {"batch": 16}},
+    "estimators": {str(rung): {"fidelity": {"width": 2, "depth": 3, "resolution": None}} for rung in range(3)},
+    "limits": {"params": 1e6},
+}
+
+
+def test_weights_without_their_journal_are_refused_before_a_search(tmp_path, monkeypatch):
+    """Those of an equal study would be inherited from their end."""
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    search = {"data": str(images(tmp_path / "images.npz", count=40)), "settings": [TINY], "out": tmp_path / "run"}
+    result = frugalnas.search("relativenas", **search)
+    assert (result.ended, len(result.study.trials)) == ("finished", 4 * 2 + 2 + 1)
+    (tmp_path / "run" / "journal.jsonl").unlink()
+    with pytest.raises(InputError, match=r"run/weights holds those of a search whose journal is gone: choose another"):
+        frugalnas.search("relativenas", **search)
+    assert not (tmp_path / "run" / "journal.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("estimators", "message"),
+    [
+        ({"0": {"fidelity": {"epochs": 0}}}, "estimators.0: the first rung trains .*expected .*epochs = 1 or more"),
+        (
+            {"1": {"fidelity": {"epochs": 1}}},
+            "estimators.1: after the first rung .* frozen: expected fidelity.epochs = 0",
+        ),
+        ([{"type": "train"}, {"type": "shared_weights"}], "estimators.0: the first rung trains the shared weights"),
+    ],
+)
+def test_a_ladder_that_would_leave_weights_lying_is_refused(estimators, message):
+    tree = config.resolve("relativenas", layers=[{"estimators": estimators}])
+    with pytest.raises(InputError, match=message) as caught:
+        parts.strategy_of(tree, parts.problem_of(tree))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_strategy_that_shares_no_weights_is_refused():

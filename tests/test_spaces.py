@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -166,12 +167,40 @@ def test_a_genotype_of_another_space_and_wrong_sizes_are_refused(kind: str) -> N
 def test_json_is_all_that_a_network_needs_and_people_see_it(kind: str, data: st.DataObject) -> None:
     space, genotype = data.draw(cases(kind))
     found = Architecture(space, genotype)
-    again = Architecture.from_json(found.to_json())
+    again = Architecture.parse(json.dumps(found.to_json()))
     assert again == found and again.space.count(genotype) == space.count(genotype)
     assert zoo.create_model(found.to_json(), num_classes=7, channels=4).classifier.out_features == 7
     assert space.summary in found.size() and f"params {space.count(genotype).params:,} " in found.size()
     parts = space.describe(genotype)
     assert "output" in text_of(parts) and svg_of(parts).count("<rect") >= 2
+
+
+HOSTILE = [None, True, -1, 10**30, float("nan"), float("inf"), "e" * 3000, "x\ny", "\ud800", [], {}, [[1]], [{}] * 999]
+
+
+@every
+def test_an_untrusted_file_is_refused_in_one_short_line(kind: str) -> None:
+    space = SPACES[kind](**({"operations": ("skip_connect",)} if kind == "cell" else {}))
+    good = Architecture(space, (0,) * len(space.domains)).to_json()
+    bad = [good | {key: value} for key in good for value in HOSTILE]
+    for key, usual in good["space"].items():
+        values = [value for value in HOSTILE if value is not True or type(usual) is not bool]
+        bad += [good | {"space": good["space"] | {key: value}} for value in values]
+    for content in bad:
+        with pytest.raises(InputError) as error:
+            Architecture.parse(json.dumps(content))
+        assert "\n" not in str(error.value) and len(str(error.value)) < 600
+
+
+@every
+def test_lists_in_lists_are_refused_at_any_depth(kind: str) -> None:
+    space = SPACES[kind](**({"operations": ("skip_connect",)} if kind == "cell" else {}))
+    good = Architecture(space, (0,) * len(space.domains)).to_json()
+    for inner in (None, "channels", "concat"):
+        content = good | ({"space": good["space"] | {inner: "@"}} if inner else {"genotype": "@"})
+        for depth in range(500, 1100, 2):
+            with pytest.raises(InputError):
+                Architecture.parse(json.dumps(content).replace('"@"', "[" * depth + "]" * depth))
 
 
 @every

@@ -57,9 +57,9 @@ def arguments(name, space, objectives):
     return {key: value for key, value in given.items() if key in takes}
 
 
-def make(name, space=None, **settings):
+def make(name, space=None, objectives=OBJECTIVES, **settings):
     """The strategy `name` with short generations."""
-    given = arguments(name, space or Tuples(), OBJECTIVES)
+    given = arguments(name, space or Tuples(), objectives)
     return STRATEGIES[name](**given | SHORT.get(name, {}) | settings)
 
 
@@ -216,6 +216,34 @@ class TestGenerations:
         for item in asked.items():
             at_once.tell(done(*item))
         assert batch(one_by_one, 50) == batch(at_once, 50)
+
+
+class Ahead(InProcess):
+    """Rates five candidates before the first of them is told, as a pool of workers may."""
+
+    window = 5
+
+
+@dataclass(frozen=True)
+class Unreliable:
+    """Fails by the seed that it is handed, each fifth time or so."""
+
+    values = ("error",)
+
+    def evaluate(self, candidate, space, seed):
+        if seed % 5 == 0:
+            raise RuntimeError("out of luck")
+        return {"error": 1 / (1 + sum(candidate.genotype)) + seed % 100 / 1e4}
+
+
+@pytest.mark.parametrize("name", [*GENERATIONAL, "random", "every_rung"])
+def test_how_many_are_rated_at_once_changes_nothing(name):
+    """Also where some fail and a limit rejects some: a search by two workers is one by one worker."""
+    work = replace(problem(limit=18, genes=12, base=4), estimators=(Unreliable(),) * RUNGS)
+    alone, together = (Study(work, make(name, work.space, work.minimised), seed=4) for _ in range(2))
+    assert alone.run(InProcess(), trials=90) == together.run(Ahead(), trials=90) == "trials"
+    assert alone.trials == sorted(together.trials, key=lambda trial: trial.number)  # a rejection is told at once
+    assert {trial.status for trial in alone.trials} == {"done", "failed", "rejected"}
 
 
 @pytest.mark.parametrize("name", PROMOTING)

@@ -125,6 +125,31 @@ def test_a_budget_of_images_counts_those_of_the_told_trials_and_no_repeats():
     assert rated(*candidates, images=1000)[1] == "finished"
 
 
+class Failing(Listed):
+    """Asks for genotypes that fail, and as the second for one that does not."""
+
+    asked = 0
+
+    def ask(self, rng):
+        self.asked += 1
+        return Candidate((self.asked != 2, self.asked))
+
+
+@pytest.mark.parametrize("budget", [{"images": 1.0}, {"minutes": 60.0}, {}])
+def test_a_search_that_only_fails_ends_where_no_number_of_trials_ends_it(tmp_path, budget):
+    """Failures bring a budget of images no nearer, and one of time would fill the disk with them."""
+    journal = Journal.create(tmp_path, {})
+    work = problem(estimator=Troubled(), genes=2, base=7)
+    study = Study(work, Failing(), journal=journal)
+    with pytest.raises(InputError, match="200 candidates in a row have failed, most often: RuntimeError: no such la"):
+        study.run(InProcess(), **budget)
+    assert len(study.trials) == 202 and study.trials[1].status == "done"
+    with pytest.raises(InputError, match="200 candidates in a row"):
+        study.run(InProcess(), **budget)  # which tries again: the reason may be gone
+    assert study.run(InProcess(), trials=500) == "trials"
+    journal.close()
+
+
 @pytest.mark.parametrize(
     ("gene", "reason"),
     [(1, "RuntimeError: no such layer"), (2, "error is nan"), (5, "the estimator gave no value for error")],

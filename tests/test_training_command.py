@@ -124,6 +124,9 @@ def test_control_c_and_resume(here: Path, capsys: pytest.CaptureFixture[str], mo
     assert "a training, whose length cannot be changed" in capsys.readouterr().err
     assert run("resume", "out") == 0
     assert "3 epochs" in capsys.readouterr().out and (here / "out" / "metrics.json").exists()
+    for verb in ("report", "show", "train"):
+        assert run(verb, "out") == 2
+        assert capsys.readouterr().err == "frugalnas: out holds a training: expected the folder of a search\n"
 
 
 @pytest.mark.parametrize(

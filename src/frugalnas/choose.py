@@ -39,7 +39,7 @@ def choose(record: Record, words: str) -> Trial:
     if unknown:
         near = nearest(unknown[0], record.columns)
         raise InputError(f"--pick {words}: no value {unknown[0]!r} in {record.folder}: {near}")
-    best = pareto.front(record.trials, ("error", *(name for name in limits if name != "error")))
+    best = pareto.front(record.trials, [*dict.fromkeys(("error", *limits, *record.objectives))])
     within = [trial for trial in best if all(trial.values[name] <= limit for name, limit in limits.items())]
     if not within:
         least = ", ".join(f"{name} {min(trial.values[name] for trial in best):,.6g}" for name in limits)

@@ -33,7 +33,8 @@ def text_of(parts: Mapping[str, Part]) -> str:
         for box in diagram.boxes:
             terms = " + ".join(f"{word}({', '.join(map(diagram.name, states))})" for word, states in box.lines)
             lines.append(f"  {box.name} = {terms}")
-        lines.append(f"  output  = concat({', '.join(map(diagram.name, diagram.output))})")
+        whole = ", ".join(map(diagram.name, diagram.output))
+        lines.append(f"  output  = {f'concat({whole})' if len(diagram.output) > 1 else whole}")
     return "\n".join(lines)
 
 

@@ -26,6 +26,7 @@ from frugalnas.store import Journal
 from frugalnas.study import Study
 from frugalnas.survey import refuse_impossible
 from frugalnas.tasks.data import DataSource, refuse_among_images
+from frugalnas.weights import refuse_orphans
 
 Progress = Callable[[Study], None]
 Writer = Callable[[Path], object]
@@ -114,6 +115,7 @@ def begin(
     refuse_impossible(problem)
     strategy, executor = strategy_of(tree, problem, folder.resolve()), executor or ProcessPool(**tree["executor"])
     refuse_among_images(construct(DataSource, tree["data"]), folder)
+    refuse_orphans(folder)
     task = task_of(tree)
     header = {
         "version": __version__,

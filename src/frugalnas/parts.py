@@ -101,18 +101,45 @@ def strategy_of(tree: Tree, problem: Problem, folder: Path | None = None) -> Str
     """A new strategy as the configuration says.
 
     `folder`: that of the run, where weights that candidates share are kept; without one nothing is written back. Raises
-    InputError where an estimator shares weights and the strategy knows nothing of it.
+    InputError where the strategy does not fit the ladder: it would leave rungs unused, or weights that nobody takes up.
     """
-    shares = any(entry["type"] == "shared_weights" for entry in tree["estimators"])
-    if shares and "weight_set" not in signature(STRATEGIES[tree["strategy"]["type"]]).parameters:
-        raise InputError(
-            f"strategy.type = {tree['strategy']['type']!r} shares no weights between networks, as the estimator "
-            "'shared_weights' needs: expected 'slow_fast'"
-        )
+    ladder = tree["estimators"]
+    _check_ladder(ladder, tree["strategy"]["type"])
     given = {
         "space": problem.space,
         "objectives": problem.minimised,
         "rungs": len(problem.estimators),
-        "weight_set": WeightSet(folder, tree["seed"]) if shares and folder else None,
+        "weight_set": WeightSet(folder, tree["seed"]) if folder and _shares(ladder[0]) else None,
     }
     return config.make("strategy", tree["strategy"], given)  # type: ignore[no-any-return]
+
+
+def _shares(rung: Tree) -> bool:
+    return bool(rung["type"] == "shared_weights")
+
+
+def _check_ladder(ladder: Sequence[Tree], strategy: str) -> None:
+    """Raise InputError where the strategy would leave rungs unused, or weights that nobody writes back."""
+    takes = {name: signature(kind).parameters for name, kind in STRATEGIES.items()}
+    shared = [place for place, rung in enumerate(ladder) if _shares(rung)]
+    if shared and "weight_set" not in takes[strategy]:
+        raise InputError(
+            f"strategy.type = {strategy!r} shares no weights between networks, as the estimator 'shared_weights' "
+            "needs: expected 'slow_fast'"
+        )
+    if len(ladder) > 1 and "rungs" not in takes[strategy]:
+        use = ", ".join(name for name in takes if "rungs" in takes[name])
+        raise InputError(
+            f"strategy.type = {strategy!r} rates every network on one rung and estimators has {len(ladder)}: expected "
+            f"one of them, or a strategy that uses rungs: {use}"
+        )
+    if shared and (shared[0] or not ladder[0]["fidelity"]["epochs"]):
+        raise InputError(
+            "estimators.0: the first rung trains the shared weights: expected type = 'shared_weights' with "
+            "fidelity.epochs = 1 or more"
+        )
+    for place in shared[1:]:
+        if ladder[place]["fidelity"]["epochs"]:
+            raise InputError(
+                f"estimators.{place}: after the first rung the shared weights are frozen: expected fidelity.epochs = 0"
+            )

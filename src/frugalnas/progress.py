@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from frugalnas.core import IMAGES
+from frugalnas.parts import task_of
 from frugalnas.report import front_table
 from frugalnas.schema import Tree
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from frugalnas.study import Study
 
 _ROWS = 12
+_Spent = tuple[float, float]  # networks rated, and images trained on
+_Budget = tuple[float | None, float | None, float | None]  # networks, images, minutes
 
 
 @contextmanager
@@ -33,21 +38,23 @@ def live(tree: Tree) -> Iterator[Progress]:
     `tree` is the configuration, whose budgets say how much is left.
     """
     start = time.monotonic()
-    told: list[tuple[Study, int]] = []  # the study, once it tells, and how many it had rated before
+    told: list[tuple[Study, _Spent, _Budget]] = []  # the study, once it tells, what it had spent before, what it may
     waiting = Spinner("dots", Text("reading the images, starting the workers, rating the first network"))
 
     def view() -> RenderableType:
         if not told:
             return waiting
-        study, before = told[0]
-        rate = (study.rated - before) / max(time.monotonic() - start, 1e-9)
+        study, before, budget = told[0]
         names, front = study.problem.minimised, study.front
         more = f"\nand {len(front) - _ROWS} more" if len(front) > _ROWS else ""
-        return Group(_status(study, tree, rate), Text(front_table(front, names, front[:_ROWS]) + more))
+        status = _status(study, before, budget, max(time.monotonic() - start, 1e-9))
+        return Group(status, Text(front_table(front, names, front[:_ROWS]) + more))
 
     def progress(study: Study) -> None:
         if not told:
-            told.append((study, study.rated - (study.trials[-1].status != "rejected")))
+            last, whole = study.trials[-1], task_of(tree).counts()["train"] if tree["epochs"] else 0
+            before = study.rated - (last.status != "rejected"), study.images - last.values.get(IMAGES, 0.0)
+            told.append((study, before, (tree["trials"], tree["epochs"] and tree["epochs"] * whole, tree["minutes"])))
 
     console = Console(file=sys.stderr)
     with Live(get_renderable=view, console=console, refresh_per_second=4, transient=True):
@@ -137,19 +144,25 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def _status(study: Study, tree: Tree, rate: float) -> Table:
-    """One line: a bar, counts, speed, time left by the nearer budget. `rate`: networks a second."""
+def _status(study: Study, before: _Spent, budget: _Budget, seconds: float) -> Table:
+    """One line: a bar, counts, speed, time left by the nearest budget; `seconds` is how long this session lasts."""
+    trials, images, minutes = budget
     shares, left = [0.0], []
-    if tree["trials"]:
-        shares.append(study.rated / tree["trials"])
-        if rate:
-            left.append((tree["trials"] - study.rated) / rate)
-    if tree["minutes"]:
-        shares.append(study.seconds / (60 * tree["minutes"]))
-        left.append(60 * tree["minutes"] - study.seconds)
+    for done, earlier, most in zip((study.rated, study.images), before, (trials, images), strict=True):
+        if most:
+            shares.append(done / most)
+            if done > earlier:
+                left.append((most - done) * seconds / (done - earlier))
+    if minutes:
+        shares.append(study.seconds / (60 * minutes))
+        left.append(60 * minutes - study.seconds)
     rejected = sum(trial.status == "rejected" for trial in study.trials)
     failed = sum(trial.status == "failed" for trial in study.trials)
-    words = f"{study.rated:,} rated, {rejected:,} rejected, {failed:,} failed   {60 * rate:.1f} networks/min"
+    rate = 60 * (study.rated - before[0]) / seconds
+    rungs = Counter(trial.candidate.rung for trial in study.trials if trial.status == "done")
+    each = ", ".join(f"rung {rung}: {rungs[rung]:,}" for rung in range(len(study.problem.estimators)))
+    rated = f"{study.rated:,} rated ({each})" if len(study.problem.estimators) > 1 else f"{study.rated:,} rated"
+    words = f"{rated}, {rejected:,} rejected, {failed:,} failed   {rate:.1f} networks/min"
     if left:
         words += f"   {max(0.0, min(left)) / 60:.1f} min left"
     line = Table.grid(padding=(0, 2))

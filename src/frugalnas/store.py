@@ -136,7 +136,10 @@ def trial_of(event: Event, candidate: Candidate) -> Trial:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file so that a reader, or a crash, sees the old one or the new one and nothing between."""
+    """Write a whole file so that a reader, or a crash, sees the old one or the new one and nothing between.
+
+    It is on the disk when this returns. Raises InputError where it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)
@@ -145,6 +148,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        if sys.platform != "win32":
+            entry = os.open(path.parent, os.O_RDONLY)
+            os.fsync(entry)  # the name of the new file, not only its content
+            os.close(entry)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from None
@@ -285,10 +292,6 @@ def _write_header(folder: Path, header: Mapping[str, Any]) -> None:
             f"{folder} already holds a study: continue it with 'frugalnas resume {folder}' or choose another --out"
         )
     write_atomically(path, _line({"format": FORMAT, **header}, 0)[0])
-    if sys.platform != "win32":
-        entry = os.open(folder, os.O_RDONLY)
-        os.fsync(entry)  # the name of the new file, not only its content
-        os.close(entry)
 
 
 def times(folder: Path) -> list[Event]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 
@@ -26,6 +26,8 @@ from frugalnas.pareto import front
 from frugalnas.store import Event, Journal, ask_event, candidate_of, tell_event, trial_of
 
 Rated = tuple[Trial, float]
+_Architecture = tuple[Genotype, int | None]  # canonical, and where weights are shared the trial, as each is another
+MOST_FAILURES = 200  # in a row, of a search that no number of trials ends
 
 
 class Study:
@@ -58,8 +60,8 @@ class Study:
         self.rated = 0
         self._asked = 0
         self._untold: dict[int, Candidate] = {}
-        self._known: dict[tuple[Genotype, int], Trial | Future[Rated]] = {}
-        self._first: dict[Genotype, int] = {}
+        self._known: dict[tuple[_Architecture, int], Trial | Future[Rated]] = {}
+        self._first: dict[_Architecture, int] = {}
         self.images = 0.0
         self._rejected_in_a_row: list[Trial] = []
         self._journal = journal
@@ -97,10 +99,11 @@ class Study:
         trained on `images`; all are totals, and the last candidates under way are still rated.
 
         Returns why it ended: the name of that budget, or "finished" (the strategy has nothing more to ask). `progress`
-        is called after each told trial. Raises InputError when limits reject everything or the journal cannot be
-        written.
+        is called after each told trial. Raises InputError when limits reject everything, when without `trials` so many
+        fail in a row that the search might never end, and when the journal cannot be written.
         """
         self._check_rejections()
+        latest: deque[Trial] = deque(maxlen=MOST_FAILURES)  # of this session
         pending: dict[int, Future[Rated]] = {}
         untold = deque(self._untold)  # asked for earlier
         tell = self._teller(progress)
@@ -126,7 +129,11 @@ class Study:
                 if not finished:
                     return "minutes"
                 for number in finished:
-                    tell(*self._outcome(number, pending.pop(number)))
+                    trial, seconds = self._outcome(number, pending.pop(number))
+                    tell(trial, seconds)
+                    latest.append(trial)
+                    if trials is None:
+                        _check_failures(latest)
         finally:
             for future in pending.values():
                 future.cancel()
@@ -167,14 +174,14 @@ class Study:
     def _note_asked(self, number: int, candidate: Candidate) -> None:
         self._asked += 1
         self._untold[number] = candidate
-        if candidate.inherits is None:
-            self._first.setdefault(self.problem.space.canonical(candidate.genotype), number)
+        self._first.setdefault(self._architecture(number, candidate), number)
+
+    def _architecture(self, number: int, candidate: Candidate) -> _Architecture:
+        return self.problem.space.canonical(candidate.genotype), None if candidate.inherits is None else number
 
     def seed_of(self, number: int, candidate: Candidate) -> int:
         """The seed that trial `number` is rated with: that of the first trial of its architecture."""
-        if candidate.inherits is None:
-            number = self._first[self.problem.space.canonical(candidate.genotype)]
-        return trial_seed(self.seed, number)
+        return trial_seed(self.seed, self._first[self._architecture(number, candidate)])
 
     def _start(
         self,
@@ -190,13 +197,11 @@ class Study:
             tell(Trial(number, candidate, "rejected", costs, broken), 0.0)
             self._check_rejections()
             return
-        key = self._key(candidate)
-        known = self._known.get(key) if candidate.inherits is None else None
+        key = self._key(number, candidate)
+        known = self._known.get(key)
         if known is None:
             seed = self.seed_of(number, candidate)
-            known = executor.submit(evaluate, self.problem, number, candidate, costs, seed)
-            if candidate.inherits is None:
-                self._known[key] = known
+            known = self._known[key] = executor.submit(evaluate, self.problem, number, candidate, costs, seed)
         if isinstance(known, Trial):
             answer: Future[Rated] = Future()
             answer.set_result((known, 0.0))
@@ -209,7 +214,7 @@ class Study:
         try:
             trial, seconds = future.result()
         except Exception as error:
-            known = self._known.get(self._key(candidate))
+            known = self._known.get(self._key(number, candidate))
             if isinstance(known, Trial):  # the equal one's failure, told before: as a resume would find it
                 trial, seconds = known, 0.0
             else:
@@ -241,15 +246,14 @@ class Study:
         else:
             self.rated += 1
             self._rejected_in_a_row.clear()
-            key = self._key(trial.candidate)
-            if trial.candidate.inherits is not None or not isinstance(self._known.get(key), Trial):
+            key = self._key(trial.number, trial.candidate)
+            if not isinstance(self._known.get(key), Trial):  # no repeat of another
                 self.images += trial.values.get(IMAGES, 0.0)
-            if trial.candidate.inherits is None and not isinstance(self._known.get(key), Trial):
                 self._known[key] = trial
         self.strategy.tell(trial)
 
-    def _key(self, candidate: Candidate) -> tuple[Genotype, int]:
-        return self.problem.space.canonical(candidate.genotype), candidate.rung
+    def _key(self, number: int, candidate: Candidate) -> tuple[_Architecture, int]:
+        return self._architecture(number, candidate), candidate.rung
 
     def _check_rejections(self) -> None:
         if len(self._rejected_in_a_row) < max(1, self.max_rejections):
@@ -297,3 +301,9 @@ class Study:
         if trial.status == "done" and not all(name in trial.values for name in self.problem.minimised):
             raise ValueError(f"done, with values only for {', '.join(trial.values)}")
         self._learn(trial)
+
+
+def _check_failures(latest: Collection[Trial]) -> None:
+    if len(latest) == MOST_FAILURES and all(trial.status == "failed" for trial in latest):
+        ((reason, _),) = Counter(trial.reason for trial in latest).most_common(1)
+        raise InputError(f"{len(latest)} candidates in a row have failed, most often: {reason}")

@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from frugalnas.core import InputError, trial_seed
-from frugalnas.store import write_atomically
+from frugalnas.store import JOURNAL, write_atomically
 
 FOLDER, SHARED, SUFFIX = "weights", "shared.safetensors", ".safetensors"
 _KEY = "frugalnas"  # the one key of a file's metadata: several have no order, and equal sets are to be equal files
@@ -100,8 +100,10 @@ class WeightSet:
             for path in snapshots:
                 tensors |= _read(path)[1]
             self._write(tensors, replace(self._state, written=number, generation=generation))
-        for path in snapshots:
-            path.unlink(missing_ok=True)
+        over = generation == self._state.generations  # then also what ended workers left behind
+        for path in self._folder.glob(f"*{SUFFIX}*") if over else snapshots:
+            if path.name != SHARED:
+                path.unlink(missing_ok=True)
 
     def _write(self, tensors: dict[str, NDArray[Any]], state: State) -> None:
         write_atomically(self._folder / SHARED, _packed(tensors, asdict(state)))
@@ -132,6 +134,14 @@ def inherited(folder: Path, written: int) -> Iterator[Inherited]:
         if state.written != written:
             raise InputError(f"{path} has seen {state.written} write-backs: expected {written}, the journal's number")
         yield Inherited(file, state)
+
+
+def refuse_orphans(folder: Path) -> None:
+    """Raise InputError where `folder`, in which a search is about to begin, has shared weights without a journal."""
+    if (folder / FOLDER / SHARED).exists() and not (folder / JOURNAL).exists():
+        raise InputError(
+            f"{folder / FOLDER} holds those of a search whose journal is gone: choose another --out, or remove them"
+        )
 
 
 def leave_snapshot(folder: Path, seed: int, tensors: Tensors) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Annotated, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from frugalnas import __version__
 
+T = TypeVar("T")
 app = typer.Typer(
     name="frugalnas",
     no_args_is_help=True,
@@ -64,3 +65,14 @@ def stoppable() -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         raise typer.Exit(complain(str(interrupt) or "stopped", 130)) from None
+
+
+@contextmanager
+def watched(view: AbstractContextManager[T]) -> Iterator[T | None]:
+    """`view`, which shows how far something is, on a terminal, None elsewhere; Ctrl-C as in `stoppable`."""
+    with stoppable():
+        if sys.stderr.isatty():
+            with view as progress:
+                yield progress
+        else:
+            yield None

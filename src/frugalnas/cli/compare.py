@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from frugalnas.cli.app import app, say, stoppable
+from frugalnas.cli.app import app, say, watched
 from frugalnas.cli.options import Config, Data, Epochs, Json, Limit, Minutes, Preset, Root, Set, Strict, Trials
 from frugalnas.core import InputError
 
@@ -66,6 +63,7 @@ def compare(
     from frugalnas.compare import compare, plan
     from frugalnas.config import assignment, options
     from frugalnas.config import limit as limit_of
+    from frugalnas.progress import comparing
 
     given = options(data=data, root=root, trials=trials, minutes=minutes, epochs=epochs, strict=strict)
     layers = [*map(assignment, set_ or ()), given, *map(limit_of, limit or ())]
@@ -77,7 +75,7 @@ def compare(
         raise InputError(f"--{next(iter(columns))} names a column of a table: expected --table")
     asked = plan(_words(methods), preset, config, layers, seeds=seeds, table=columns or None)
     folder = out or asked.folder
-    with _told() as progress:
+    with watched(comparing()) as progress:
         outcome = compare(asked, folder, workers, progress)
     _print(outcome, folder, as_json)
 
@@ -85,27 +83,15 @@ def compare(
 def go_on(folder: Path, workers: int | None, as_json: bool) -> None:
     """Go on with the comparison in `folder`: what `frugalnas resume` does there."""
     from frugalnas.compare import resume
+    from frugalnas.progress import comparing
 
-    with _told() as progress:
+    with watched(comparing()) as progress:
         outcome = resume(folder, workers, progress)
     _print(outcome, folder, as_json)
 
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-@contextmanager
-def _told() -> Iterator[Any]:
-    """A live view on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130."""
-    with stoppable():
-        if sys.stderr.isatty():
-            from frugalnas.progress import comparing
-
-            with comparing() as progress:
-                yield progress
-        else:
-            yield None
 
 
 def _print(outcome: Outcome, folder: Path, as_json: bool) -> None:

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from frugalnas.cli.app import app, say, stoppable
-from frugalnas.cli.options import Config, Data, Json, Limit, Method, Preset, Root, Seed, Set, Strict, Workers
+from frugalnas.cli.options import (
+    Config,
+    Data,
+    Json,
+    Limit,
+    Method,
+    Preset,
+    Root,
+    Seed,
+    Set,
+    Strict,
+    Workers,
+    refuse_taken,
+)
 
 if TYPE_CHECKING:
     from frugalnas.fit import Fitted, Watch
@@ -57,6 +70,7 @@ def fit(
     from frugalnas.config import limit as limit_of
     from frugalnas.fit import fit, plan
 
+    refuse_taken(out)
     given = options(data=data, root=root, workers=workers, seed=seed, strict=strict)
     asked = plan(
         method,

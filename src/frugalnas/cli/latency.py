@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from frugalnas.cli.app import app, say
-from frugalnas.cli.options import Config, Data, Json, Method, Preset, Root, Set, Strict, tree_of
+from frugalnas.cli.options import Config, Data, Json, Method, Preset, Root, Set, Strict, refuse_no_search, tree_of
 from frugalnas.core import InputError
 from frugalnas.latency.settings import Latency, Runtime
 from frugalnas.objectives.latency import LATENCY
@@ -163,6 +163,8 @@ def _networks(name: str, table: Table | None) -> Iterator[_Network]:
         return
     file = path / FILE if path.is_dir() else path
     is_model = file.suffix == ".safetensors"
+    if not file.exists():
+        refuse_no_search(path)
     found = Model.load(file).architecture if is_model else architecture_of(name)
     yield _Network(
         name, found, by, table.predict(found) if table else None, None, file.stat().st_size if is_model else None

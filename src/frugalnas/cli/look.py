@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from frugalnas.cli.app import app, data_app, say
-from frugalnas.cli.options import Json, Pick, Root, Strict, TrialNumber
+from frugalnas.cli.options import Json, Pick, Root, Strict, TrialNumber, refuse_no_search
 from frugalnas.core import InputError, nearest
 from frugalnas.layers.cost import Convention
 
@@ -55,6 +55,8 @@ def show(
     from frugalnas.drawing import svg_of, text_of
     from frugalnas.store import write_atomically
 
+    if Path(architecture).is_dir():
+        refuse_no_search(Path(architecture))
     found = architecture_of(architecture, trial, pick)
     cells = found.space.describe(found.genotype)
     if svg:

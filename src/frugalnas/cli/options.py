@@ -8,8 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from frugalnas.core import InputError
+
 Method = Annotated[
-    str | None, typer.Option(help="How to search: eeea, random (see 'frugalnas list methods').", show_default="eeea")
+    str | None,
+    typer.Option(help="How to search: eeea, econas, ... (see 'frugalnas list methods').", show_default="eeea"),
 ]
 Preset = Annotated[str | None, typer.Option(help="The method's settings: laptop, paper, ...", show_default="laptop")]
 Data = Annotated[
@@ -42,8 +45,30 @@ Pick = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")]
-Run = Annotated[Path, typer.Argument(help="The folder of a search.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+def refuse_taken(out: Path | None) -> None:
+    """Raise InputError where the folder for a new run is that of a comparison, which would then hold both."""
+    from frugalnas.compare import holds_comparison
+
+    if out is not None and holds_comparison(out):
+        raise InputError(f"{out} holds a comparison: choose another --out")
+
+
+def refuse_no_search(folder: Path) -> None:
+    """Raise InputError for the folder of something else than a search, which says where its searches are."""
+    from frugalnas import compare, fit, training
+    from frugalnas.store import JOURNAL
+
+    if (folder / JOURNAL).exists():
+        return
+    if compare.holds_comparison(folder):
+        raise InputError(f"{folder} holds a comparison: expected one of its searches, {compare.searches_in(folder)}")
+    if fit.holds_fit(folder):
+        raise InputError(f"{folder} holds a fit: expected its search, {folder / fit.SEARCH}")
+    if training.holds_training(folder):
+        raise InputError(f"{folder} holds a training: expected the folder of a search")
 
 
 def tree_of(

@@ -56,9 +56,10 @@ def proxies(
     """
     from frugalnas import proxies as study
     from frugalnas.cli.latency import make_table
-    from frugalnas.cli.options import tree_of
+    from frugalnas.cli.options import refuse_taken, tree_of
     from frugalnas.config import options
 
+    refuse_taken(out)
     given = options(data=data, root=root, minutes=minutes, workers=workers, seed=seed, strict=strict)
     asked: dict[str, Any] = {"networks": networks, "reference": reference, "grid": grid}
     wanted = {name: value for name, value in asked.items() if value is not None}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from frugalnas.cli.app import app, complain, say, stoppable
+from frugalnas.cli.app import app, complain, say, watched
 from frugalnas.cli.options import (
     Config,
     Data,
@@ -21,12 +18,13 @@ from frugalnas.cli.options import (
     Minutes,
     Preset,
     Root,
-    Run,
     Seed,
     Set,
     Strict,
     Trials,
     Workers,
+    refuse_no_search,
+    refuse_taken,
     tree_of,
 )
 from frugalnas.core import InputError
@@ -71,7 +69,9 @@ def search(
     from frugalnas.cli.latency import make_table
     from frugalnas.config import options
     from frugalnas.launch import begin
+    from frugalnas.progress import live
 
+    refuse_taken(out)
     given = options(
         data=data,
         root=root,
@@ -88,14 +88,14 @@ def search(
 
         tree = with_ladder(tree, ladder)
     make_table(tree)
-    with _watched(tree) as progress:
+    with watched(live(tree)) as progress:
         result = begin(tree, out, progress)
     _print_result(result, as_json)
 
 
 @app.command(epilog="Example: frugalnas resume runs/shoes --trials 100")
 def resume(
-    run: Run,
+    run: Annotated[Path, typer.Argument(help="The folder of a search, or of anything else that can go on.")],
     trials: Trials = None,
     minutes: Minutes = None,
     epochs: Epochs = None,
@@ -109,6 +109,7 @@ def resume(
     """
     from frugalnas import compare, fit, launch, proxies, training
     from frugalnas.config import changed, options
+    from frugalnas.progress import live
     from frugalnas.record import load
 
     if fit.holds_fit(run):
@@ -140,25 +141,31 @@ def resume(
 
         go_on_studying(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         return
-    with _watched(tree) as progress:
+    with watched(live(tree)) as progress:
         result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
     _print_result(result, as_json)
 
 
 @app.command(epilog="Example: frugalnas report runs/shoes")
 def report(
-    run: Run,
+    run: Annotated[Path, typer.Argument(help="The folder of a search, a study of proxies or a comparison.")],
     pick: Annotated[int | None, typer.Option(help="Show this many networks, spread evenly along the front.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print the front of a search; write report.html, front.svg, front.csv and trials.csv into its folder.
 
-    Works at any time, also while the search is running. Of a study of proxies it writes that one's files.
+    Works at any time, also while the search is running. Of a study of proxies it writes that one's files, and of a
+    comparison that has ended, too.
     """
-    from frugalnas import proxies
+    from frugalnas import compare, proxies
     from frugalnas.record import load
     from frugalnas.report import text_of, write_report
 
+    if compare.holds_comparison(run):
+        outcome = compare.write_outcome(run)
+        say(outcome.to_json() if as_json else compare.text_of(outcome))
+        return
+    refuse_no_search(run)
     if proxies.is_study(load(run)):
         findings = proxies.write_findings(run)
         say(findings.to_json() if as_json else proxies.text_of(findings))
@@ -193,19 +200,6 @@ def inspect(
     say({"config": tree, **found.to_json()} if as_json else found.text(tree["limits"]))
     if not found.possible:
         raise impossible(problem, found)
-
-
-@contextmanager
-def _watched(tree: dict[str, Any]) -> Iterator[Any]:
-    """A live view of the search on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130."""
-    with stoppable():
-        if sys.stderr.isatty():
-            from frugalnas.progress import live
-
-            with live(tree) as progress:
-                yield progress
-        else:
-            yield None
 
 
 def _print_result(result: Result, as_json: bool) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from frugalnas.cli.app import app, say, stoppable
-from frugalnas.cli.options import Json, Pick, Root, TrialNumber
+from frugalnas.cli.app import app, say, watched
+from frugalnas.cli.options import Json, Pick, Root, TrialNumber, refuse_no_search
 from frugalnas.core import InputError, nearest
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _given(name: str, trial: int | None, pick: str | None) -> _Given:
     if not Path(name).is_dir():
         folder = Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-train-{Path(name).stem}"
         return _Given(architecture_of(name, trial, pick), {}, "auto", {"architecture": name}, folder)
+    refuse_no_search(Path(name))
     record = load(Path(name))
     number = trial_in(record, trial, pick).number
     config = record.header["config"]
@@ -148,17 +149,12 @@ def _tables(tables: dict[str, dict[str, Any]], assignments: Sequence[str]) -> di
 @contextmanager
 def watched_training(folder: Path) -> Iterator[Any]:
     """A live view of a training on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130."""
+    from frugalnas.progress import training
     from frugalnas.training import is_finished
 
     finished = is_finished(folder)
-    with stoppable():
-        if sys.stderr.isatty():
-            from frugalnas.progress import training
-
-            with training() as progress:
-                yield progress
-        else:
-            yield None
+    with watched(training()) as progress:
+        yield progress
     if finished:
         print(f"frugalnas: {folder} was trained before: nothing was left to do", file=sys.stderr)
 

@@ -24,6 +24,7 @@ from frugalnas.objectives.latency import LATENCY
 from frugalnas.schema import Tree, as_table
 
 TABLE_OBJECTIVES = ["error", "params"]
+_TRAINING = ("data", "space", "task", "estimators", "executor", "latency")  # sections that a table has no use for
 _SIZES = ("resolution", "width", "depth")  # of a network, among the keys of a fidelity
 
 
@@ -57,6 +58,8 @@ def plan(
             words = f"each method keeps its own, expected {names[0]}.strategy" if key == "strategy" else "not to be set"
             raise InputError(f"{key}: {words}")
     if table is not None:
+        if other := next((key for layer in shared for key, value in layer.items() if value and key in _TRAINING), None):
+            raise InputError(f"{other} is of no use with a table, which takes the place of images and trainings")
         shared = [{"objectives": TABLE_OBJECTIVES}, *shared]
     own = {name: config.resolve(name, _preset(name, preset)) for name in names[1:]}
     own = {names[0]: config.resolve(names[0], preset, layers=shared), **own}

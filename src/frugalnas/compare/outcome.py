@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from frugalnas import pareto
 from frugalnas.compare.runs import Run, Unit
 from frugalnas.compare.significance import Contrast, contrasts, enough, least_p, mean_ranks
-from frugalnas.report import amount
+from frugalnas.report import amount, csv_of
 
 RANDOM = "random"
 PLACES = 100  # equal parts of the budget, at the ends of which the curves have a point
@@ -220,7 +218,7 @@ class Outcome:
                 spent = [run.spent_epochs, run.spent_images, run.seconds, run.networks, run.spent_trials]
                 row = [method, run.seed, run.ended, *("" if math.isinf(end) else f"{end:.10g}" for end in ends)]
                 rows.append([*row, *(f"{number:.10g}" for number in spent), run.rejected, run.failed])
-        return _csv(header, rows)
+        return csv_of([header, *rows])
 
     def curves_csv(self) -> str:
         """The quartiles of each method at every place of the budget."""
@@ -235,7 +233,7 @@ class Outcome:
             for place, column in enumerate(table.T):
                 cells = ["" if math.isinf(value) else f"{value:.10g}" for value in column]
                 rows.append([method, f"{self.budget * place / PLACES:.10g}", *cells])
-        return _csv(header, rows)
+        return csv_of([header, *rows])
 
 
 def volumes(values: Sequence[Sequence[float]], best: Sequence[float], worst: Sequence[float]) -> Numbers:
@@ -264,10 +262,3 @@ def incumbents(run: Run) -> Numbers:
 
 def _plain(values: Numbers) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerows([header, *rows])
-    return file.getvalue()

@@ -18,6 +18,7 @@ from frugalnas.compare import text
 from frugalnas.compare.outcome import PLACES, RANDOM, Curve, Outcome
 from frugalnas.compare.plan import Plan
 from frugalnas.report import amount
+from frugalnas.report.page import table_of
 from frugalnas.report.picture import Axis
 
 _WIDTH, _HEIGHT = 560, 340  # of a chart in pixels, and its margins
@@ -40,11 +41,12 @@ def page_of(outcome: Outcome, plan: Plan) -> str:
     worst = ", ".join(
         f"{name} {amount(name, value)}" for name, value in zip(outcome.objectives, outcome.reference[1], strict=True)
     )
+    seen = "table has" if plan.table else "runs saw"
     many = f"{outcome.seeds} seed{'s' * (outcome.seeds > 1)}, {outcome.budget:,.6g} {outcome.unit} a run"
     facts = (
         f"{many}. Every value is by the same estimator, {outcome.referee}. Lines are medians over the seeds, bands go "
         f"from the first to the third quartile. {text.truth(outcome)} The hypervolume is that of "
-        f"{', '.join(outcome.objectives)}, each scaled to what was seen, below the reference point {worst}."
+        f"{', '.join(outcome.objectives)}, each scaled to what the {seen}, below the reference point {worst}."
     )
     return Template(files("frugalnas.compare").joinpath("page.html").read_text("utf-8")).substitute(
         title=escape(outcome.title),
@@ -126,9 +128,7 @@ def _tables(outcome: Outcome, curve: Curve) -> str:
     )
     return (
         f"<h2>{escape(curve.title[:1].upper() + curve.title[1:])}</h2>"
-        '<p class="quiet">Medians at shares of the budget, then at its end: the quartiles, the mean rank over the '
-        "seeds (1 is best), and the p of Wilcoxon's signed-rank test against random, corrected by Holm for the number "
-        f"of methods.</p>{_table(*text.quarters(outcome, curve))}{pairs}"
+        f"{_table(*text.quarters(outcome, curve))}<p>{escape(text.verdict(outcome, curve))}</p>{pairs}"
     )
 
 
@@ -148,6 +148,4 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _cells(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; the cells of `rows` are markup already."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    return table_of("", [escape(cell) for cell in header], rows)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frugalnas.compare.outcome import PLACES, QUARTERS, RANDOM, Curve, Outcome
-from frugalnas.compare.significance import Contrast
+from frugalnas.compare.significance import LEVEL, Contrast
 from frugalnas.report import table
 
 
@@ -19,6 +19,7 @@ def text_of(outcome: Outcome) -> str:
     ]
     for curve in outcome.curves:
         lines += ["", f"{curve.title}, at shares of the budget", table(*quarters(outcome, curve))]
+        lines.append(verdict(outcome, curve))
     lines += ["", "what a run cost", table(*costs(outcome)), "", outcome.caution]
     if outcome.truth:
         lines.append(truth(outcome))
@@ -33,7 +34,7 @@ def ending_of(outcome: Outcome, folder: Path) -> str:
 def quarters(outcome: Outcome, curve: Curve) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table: a curve at four shares of the budget, and its rank test against random."""
     against = {contrast.first: contrast for contrast in outcome.tests[curve.name][0]}
-    header = ["method", *(f"{percent} %" for percent in QUARTERS), "quartiles", "mean rank", "p against random"]
+    header = ["method", *(f"{percent} %" for percent in QUARTERS), "quartiles", "mean rank", "p against random (Holm)"]
     rows = []
     for method in outcome.methods:
         low, middle, high = curve.quartiles(method)
@@ -42,6 +43,16 @@ def quarters(outcome: Outcome, curve: Curve) -> tuple[list[str], list[list[str]]
         rank = f"{outcome.ranks[curve.name][method]:.2f}"
         rows.append([method, *shown, spread, rank, words_of(against[method]) if method != RANDOM else ""])
     return header, rows
+
+
+def verdict(outcome: Outcome, curve: Curve) -> str:
+    """Which methods differ from random significantly, in a sentence."""
+    sure = [contrast for contrast in outcome.tests[curve.name][0] if contrast.adjusted <= LEVEL]
+    better, worse = ([c.first for c in sure if (c.wins > c.losses) is won] for won in (True, False))
+    said = [
+        f"{words} than random: {', '.join(names)}" for words, names in (("better", better), ("worse", worse)) if names
+    ]
+    return f"At p <= {LEVEL:g}, corrected, {'; '.join(said) or 'no method differs from random'}."
 
 
 def words_of(contrast: Contrast) -> str:
@@ -62,7 +73,7 @@ def costs(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
 
 _KEPT = ("seconds", "networks", "trials")
 _LOOSE = ("epochs", "seconds")
-_TITLES = {"trials": "evaluations", "images": "training images", "networks": "different networks"}
+_TITLES = {"images": "training images", "networks": "different networks"}
 
 
 def truth(outcome: Outcome) -> str:
@@ -72,8 +83,7 @@ def truth(outcome: Outcome) -> str:
         return ""
     holes = known.space - known.size
     lacking = (
-        f" An architecture that it lacks ({holes:,} of {known.space:,}, or beyond a limit) fails and counts as an "
-        "evaluation."
+        f" An architecture that it lacks ({holes:,} of {known.space:,}, or beyond a limit) fails and counts as a trial."
         if holes
         else ""
     )

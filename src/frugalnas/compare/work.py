@@ -64,7 +64,7 @@ def compare(
     """
     folder = Path(out) if out else plan.folder
     if holds_comparison(folder):
-        if other := difference(asdict(read(folder)), asdict(plan)):
+        if other := _difference(read(folder), plan):
             raise InputError(
                 f"{folder} holds a comparison with {other}: choose another --out, or go on with it by: frugalnas "
                 f"resume {folder}"
@@ -73,7 +73,10 @@ def compare(
         if (folder / store.JOURNAL).exists() or any((folder / method).exists() for method in plan.searches):
             raise InputError(f"{folder} holds searches that are of no comparison: choose another --out")
         _check(plan, folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
         write(folder, plan)
     return resume(folder, workers, progress)
 
@@ -83,11 +86,35 @@ def resume(folder: Path, workers: int | None = None, progress: Progress | None =
     plan = read(folder)
     with store.locked(folder / LOCK, f"{folder} is open in another process"):
         _work(plan, folder, workers, progress)
-        outcome = outcome_of(plan, folder)
-        for name, text in ((PAGE, page_of(outcome, plan)), (RUNS_CSV, outcome.runs_csv())):
-            store.write_atomically(folder / name, text)
-        store.write_atomically(folder / CURVES_CSV, outcome.curves_csv())
+        return write_outcome(folder)
+
+
+def write_outcome(folder: Path) -> Outcome:
+    """Write `compare.html`, `compare.csv` and `curves.csv` of the finished comparison in `folder`.
+
+    Returns what they were made of. Raises InputError as `outcome_of`.
+    """
+    plan = read(folder)
+    outcome = outcome_of(plan, folder)
+    texts = {PAGE: page_of(outcome, plan), RUNS_CSV: outcome.runs_csv(), CURVES_CSV: outcome.curves_csv()}
+    for name, text in texts.items():
+        store.write_atomically(folder / name, text)
     return outcome
+
+
+def searches_in(folder: Path) -> str:
+    """Where the searches of a comparison are, for people."""
+    plan = read(folder)
+    if plan.table:
+        return "but with a table there are none"
+    return f"such as {next(place.folder for place, _ in _runs(plan, folder))}"
+
+
+def _difference(old: Plan, new: Plan) -> str:
+    """In what two plans differ, for people: in methods, in what all share, in one method's own settings, in seeds."""
+    if [*old.searches] != [*new.searches]:
+        return f"methods {', '.join(old.searches)}, not {', '.join(new.searches)}"
+    return difference(old.shared, new.shared) or difference(asdict(old), asdict(new))
 
 
 def outcome_of(plan: Plan, folder: Path) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -12,6 +13,7 @@ from frugalnas.layers import plan
 from frugalnas.layers.plan import Layers, Shape
 
 Convention = Literal["conv_linear", "nsganet", "dna"]
+Row = tuple[int, ...]  # the values of a Count: rows add up faster than counts
 FLOAT_BYTES = 4
 INTEGER_BYTES = 8
 
@@ -42,7 +44,7 @@ class Count:
     def __mul__(self, times: int) -> Count:
         return Count(*(times * value for value in self.values()))
 
-    def values(self) -> tuple[int, ...]:
+    def values(self) -> Row:
         """The fields in their order."""
         return (
             *(self.params, self.buffers, self.norms, self.macs),
@@ -88,7 +90,12 @@ def check_convention(convention: str) -> str:
 
 def total(*counts: Count) -> Count:
     """The sum of counts."""
-    return Count(*map(sum, zip(*(count.values() for count in counts), strict=True)))
+    return sum_of(count.values() for count in counts)
+
+
+def sum_of(rows: Iterable[Row]) -> Count:
+    """The sum of the rows of counts."""
+    return Count(*map(sum, zip(*rows, strict=True)))
 
 
 def shape_after(layers: Layers, shape: Shape) -> Shape:

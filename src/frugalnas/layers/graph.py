@@ -15,8 +15,8 @@ from math import prod
 from typing import Literal
 
 from frugalnas.layers.cost import FLOAT_BYTES, Count, count, shape_after, total
-from frugalnas.layers.memory import peak
-from frugalnas.layers.plan import AdaptivePool, Flatten, Layers, Linear, Shape
+from frugalnas.layers.memory import alive_within, held_by
+from frugalnas.layers.plan import Layers, Shape, classifier
 
 Merge = Literal["sum", "concat"]
 
@@ -75,11 +75,6 @@ class Graph:
         return classifier(self.output[0], self.classes)
 
 
-def classifier(channels: int, classes: int) -> Layers:
-    """The mean over the pixels of a map, and a linear layer."""
-    return AdaptivePool(1), Flatten(), Linear(channels, classes)
-
-
 def merged(node: Node, made: Sequence[Shape]) -> Shape:
     """The shape of what the layers of a node run on, given the shapes of the values before it."""
     first = made[node.reads[0]]
@@ -114,23 +109,21 @@ def graph_peak_bytes(graph: Graph) -> int:
     weights, index buffers of max pooling, workspaces inside a kernel.
     """
     made = graph.shapes
-    owners, alive, most = {0: 0}, {0}, 0
-
-    def held() -> int:
-        return sum(prod(made[owner]) for owner in {owners[value] for value in alive})
-
+    kept, owners, alive, most = {0: prod(graph.image)}, {0: 0}, {0}, 0
     for number, gone in zip(graph.live, released(graph), strict=True):
         node, value = graph.nodes[number], number + 1
         shape, several = merged(node, made), len(node.reads) > 1
         if several:
             sums = 2 if node.merge == "sum" and len(node.reads) > 2 else 1  # the one so far, and the next
-            most = max(most, held() + sums * prod(shape))
+            most = max(most, held_by(alive, owners, kept) + sums * prod(shape))
             alive -= {*gone}
-        before = held() + several * prod(shape)
-        most = max(most, before + peak(node.layers, shape))
+        join = several * prod(shape)
+        within, result = alive_within(node.layers, shape)
+        most = max(most, held_by(alive, owners, kept) + join + within)
         alive -= {*gone}
-        owners[value] = value if several or node.layers else owners[node.reads[0]]
+        kept[value] = result or join
+        owners[value] = value if kept[value] else owners[node.reads[0]]
         alive.add(value)
-    pooled = graph.output[0]
-    most = max(most, held() + pooled, prod(graph.image) + pooled + graph.classes)  # the last map goes with its mean
+    mean = graph.output[0]  # the last map goes when that is made
+    most = max(most, held_by(alive, owners, kept) + mean, prod(graph.image) + mean + graph.classes)
     return FLOAT_BYTES * most

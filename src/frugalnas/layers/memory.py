@@ -36,7 +36,7 @@ def peak_bytes(network: Network) -> int:
 
 @lru_cache(maxsize=1 << 14)
 def _edge(operation: str, channels: int, stride: int, size: Pair) -> tuple[int, int]:
-    return _alive(OPERATIONS[operation](channels, stride), (channels, *size))
+    return alive_within(OPERATIONS[operation](channels, stride), (channels, *size))
 
 
 def _cell_peak(cell: Cell, site: Site, older: int) -> int:
@@ -48,7 +48,7 @@ def _cell_peak(cell: Cell, site: Site, older: int) -> int:
     sizes, kept, owners, alive = {0: state, 1: state}, {0: prod(state), 1: prod(state)}, {0: 0, 1: 1}, {0, 1}
     for number, (block, gone) in enumerate(zip(cell.blocks, released(cell), strict=False)):
         alive -= set(gone)
-        held = newer + _held(alive, owners, kept)
+        held = newer + held_by(alive, owners, kept)
         summands = edges(block)
         made = 2 + number
         sizes[made], kept[made], owners[made] = output, prod(output), made
@@ -62,7 +62,7 @@ def _cell_peak(cell: Cell, site: Site, older: int) -> int:
             most = max(most, held + prod(output))
         alive.add(made)
     alive -= set(released(cell)[-1])
-    held = newer + _held(alive, owners, kept)
+    held = newer + held_by(alive, owners, kept)
     for read in cell.concat:
         layers = site.output(read)
         most = max(most, held + peak(layers, sizes[read]))
@@ -72,7 +72,8 @@ def _cell_peak(cell: Cell, site: Site, older: int) -> int:
     return max(most, held + width * prod(site.size), newer + width * prod(site.size) + gate)
 
 
-def _held(alive: set[int], owners: dict[int, int], kept: dict[int, int]) -> int:
+def held_by(alive: set[int], owners: dict[int, int], kept: dict[int, int]) -> int:
+    """The elements of the maps `alive`, given which one owns the memory of each and how many elements that keeps."""
     return sum(kept[owner] for owner in {owners[state] for state in alive})
 
 
@@ -83,11 +84,11 @@ def peak(layers: Layers, shape: Shape) -> int:
     `in_place`, flattening and shifting even sides allocate nothing. Index buffers of max pooling and the workspaces
     inside a kernel are not counted.
     """
-    return _alive(layers, shape)[0]
+    return alive_within(layers, shape)[0]
 
 
 @lru_cache(maxsize=1 << 14)
-def _alive(layers: Layers, shape: Shape) -> tuple[int, int]:
+def alive_within(layers: Layers, shape: Shape) -> tuple[int, int]:
     """What `peak` says, and the elements that the result keeps: 0 where it is the input, a whole map where a part."""
     held = most = 0
     for layer in layers:

@@ -19,6 +19,7 @@ from frugalnas.layers.plan import (
     Pair,
     ReLU,
     Shape,
+    classifier,
     factorised_reduction,
     projection,
     squeeze_excitation,
@@ -124,8 +125,8 @@ class Skeleton:
         return sites
 
     def classifier(self, channels: int) -> Layers:
-        """From the last map to the logits: the mean over its pixels, and a linear layer."""
-        return AdaptivePool(1), Flatten(), Linear(channels, self.classes)
+        """From a last map of so many channels to the logits."""
+        return classifier(channels, self.classes)
 
     def auxiliary(self, shape: Shape) -> Layers:
         """The auxiliary classifier on the output of the second reduction cell (DARTS, appendix).

@@ -148,6 +148,11 @@ def factorised_reduction(inputs: int, outputs: int) -> Layers:
     return ReLU(), Parallel(branches), BatchNorm(outputs)
 
 
+def classifier(channels: int, classes: int) -> Layers:
+    """From the last map to the logits: the mean over its pixels, and a linear layer."""
+    return AdaptivePool(1), Flatten(), Linear(channels, classes)
+
+
 def squeeze_excitation(channels: int, hidden: int) -> Layers:
     """Scale every channel by what two layers make of the means of all (Hu et al., CVPR 2018), here without biases."""
     pair = Conv(channels, hidden), ReLU(in_place=True), Conv(hidden, channels)

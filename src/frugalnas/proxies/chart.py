@@ -11,6 +11,7 @@ from frugalnas.report.picture import Axis
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 400, 52, 130, 34, 48  # of the chart in pixels, and its margins
 _SIDE, _EDGE = 230, 44  # of a scatter and of its margin to the left and below
+_NAME = 75, 14  # width and height of a name
 _AIR = 1.3  # factor that the cost axis goes beyond the cheapest
 
 
@@ -27,6 +28,7 @@ def chart(findings: Findings) -> str:
         _costs(across),
         _levels(findings, upright),
         *(_point(findings, rating, across, upright) for rating in ratings),
+        _names(findings, across, upright),
         f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:g}" y="{_HEIGHT - 8}" class="middle">cost of a training, '
         f"share of the reference's ({unit})</text>",
         f'<text x="{_LEFT - 40}" y="{_TOP - 16}">Spearman\'s correlation with the reference, 95 % interval</text>',
@@ -71,12 +73,23 @@ def _point(findings: Findings, rating: Rating, across: Axis, upright: Axis) -> s
     y, low, high = (upright.place(v) for v in (rating.spearman.value, rating.spearman.low, rating.spearman.high))
     kind = "best" if rating in findings.front else "dot"
     ring = f'<circle class="rung" cx="{x:g}" cy="{y:g}" r="9"/>' if rating.name in findings.ladder else ""
-    name = f'<text class="named" x="{x + 11:g}" y="{y - 7:g}">{rating.name}</text>' if kind == "best" else ""
     words = f"{rating.name}: {interval(rating.spearman)} at {findings.price(rating):.1%} of the cost"
     return (
         f'<g><title>{words}</title><path class="{kind}" d="M{x:g} {low:g}V{high:g}"/>'
-        f'<circle class="{kind}" cx="{x:g}" cy="{y:g}" r="4.5"/>{ring}{name}</g>'
+        f'<circle class="{kind}" cx="{x:g}" cy="{y:g}" r="4.5"/>{ring}</g>'
     )
+
+
+def _names(findings: Findings, across: Axis, upright: Axis) -> str:
+    """The names of the front, none on another."""
+    taken: list[tuple[float, float]] = []
+    for rating in findings.front:
+        x, y = across.place(math.log10(findings.price(rating))) + 11, upright.place(rating.spearman.value) - 7
+        while any(abs(x - left) < _NAME[0] and abs(y - base) < _NAME[1] for left, base in taken):
+            y -= 1
+        taken.append((x, y))
+    numbered = zip(findings.front, taken, strict=True)
+    return "".join(f'<text class="named" x="{x:g}" y="{y:g}">{rating.name}</text>' for rating, (x, y) in numbered)
 
 
 def scatter(rating: Rating) -> str:

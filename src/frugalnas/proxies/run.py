@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from frugalnas import launch, store
 from frugalnas.proxies import rungs
 from frugalnas.proxies.findings import Cost, Findings, Rating, findings_in
 from frugalnas.proxies.page import page_of
+from frugalnas.report import csv_of
 from frugalnas.schema import Tree
 
 TABLE, PAGE = "proxies.csv", "proxies.html"
@@ -65,15 +64,15 @@ def write_findings(folder: Path) -> Findings:
 
 
 def _csv(findings: Findings) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     statistics = [f"{name}{end}" for name in ("spearman", "kendall") for end in ("", "_low", "_high")]
     costs = [f"{prefix}{field.name}" for prefix in ("", "relative_") for field in fields(Cost)]
-    writer.writerow(["score", "networks", *statistics, "overlap", "error", *costs, "front", "reliable", "ladder"])
+    rows: list[list[object]] = [
+        ["score", "networks", *statistics, "overlap", "error", *costs, "front", "reliable", "ladder"]
+    ]
     for rating in (*findings.rated, *findings.beside):
         chosen = [int(rating in findings.front), int(rating in findings.reliable), int(rating.name in findings.ladder)]
-        writer.writerow([rating.name, len(rating.pairs), *_numbers(rating), *chosen])
-    return file.getvalue()
+        rows.append([rating.name, len(rating.pairs), *_numbers(rating), *chosen])
+    return csv_of(rows)
 
 
 def _numbers(rating: Rating) -> list[float | None]:

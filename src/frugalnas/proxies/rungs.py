@@ -55,12 +55,15 @@ def with_ladder(tree: Tree, ladder: str) -> Tree:
     rungs than the ladder loses its highest: the parents that it drew there come from the last that is left. Reads the
     training images, for their resolution. Raises InputError for a ladder that the method has no use for.
     """
-    given = [name.strip() for name in ladder.split(",")]
-    names = _read(Path(ladder), tree) if ladder and Path(ladder).exists() else given
+    names = _read(Path(ladder), tree) if ladder and Path(ladder).exists() else [n.strip() for n in ladder.split(",")]
     if "weight_set" in _arguments(tree["strategy"]):
         raise InputError(f"--ladder: the networks of method {tree['method']!r} share weights, none is trained alone")
     size = size_of(tree)
-    estimators = _estimators([fidelity_of(name, *size) for name in names], names)
+    try:
+        rungs = [fidelity_of(name, *size) for name in names]
+    except InputError as error:
+        raise InputError(f"--ladder: {error}; or else the folder of a study by 'frugalnas proxies'") from None
+    estimators = _estimators(rungs, names)
     return config.complete(tree | {"estimators": estimators, "strategy": _with_rungs(tree, len(names))})
 
 
@@ -120,6 +123,10 @@ def _read(path: Path, tree: Tree) -> list[str]:
         names, space = content["fidelities"], content["space"]
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise TypeError(f"fidelities {names!r}")
+    except FileNotFoundError:
+        raise InputError(
+            f"--ladder {path}: there is no {FILE} in it, which a study by 'frugalnas proxies' writes"
+        ) from None
     except OSError as error:
         raise InputError(f"--ladder {path}: cannot read {file}: {error.strerror}") from None
     except (LookupError, TypeError, ValueError, RecursionError) as error:

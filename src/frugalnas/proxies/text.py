@@ -78,12 +78,20 @@ def text_of(findings: Findings) -> str:
 
 
 def verdict(findings: Findings) -> str:
-    """Which ladder is recommended, in a line."""
+    """Which ladder is recommended, in a line, and whether the reference is good enough to judge by."""
+    again = next((rating.spearman for rating in findings.beside if rating.cost), None)
+    doubt = ""
+    if again and again.value < LEAST_BOUND:
+        doubt = (
+            f". The reference agrees with itself by {again.value:.2f} only, so that nothing can be judged by it: it "
+            "needs more epochs or images"
+        )
     if findings.reliable:
-        return f"ladder, from cheap to careful: {','.join(findings.ladder)}"
+        return f"ladder, from cheap to careful: {','.join(findings.ladder)}{doubt}"
     return (
         f"No proxy is reliable: none of the front has its interval above {LEAST_BOUND:g} and tells more than params "
         f"and macs do. More networks narrow the intervals; until then the ladder is the reference, {findings.reference}"
+        f"{doubt}"
     )
 
 

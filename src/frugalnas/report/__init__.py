@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from frugalnas import store
 from frugalnas.core import Trial
 from frugalnas.record import Record, load
-from frugalnas.report.text import TITLES, amount, ending_of, front_table, summary, table, text_of
+from frugalnas.report.text import TITLES, amount, csv_of, ending_of, front_table, summary, table, text_of
 
-__all__ = ["TITLES", "amount", "ending_of", "front_table", "summary", "table", "text_of", "write_report"]
+__all__ = ["TITLES", "amount", "csv_of", "ending_of", "front_table", "summary", "table", "text_of", "write_report"]
 
 
 def write_report(folder: Path) -> Record:
@@ -38,14 +36,14 @@ def write_report(folder: Path) -> Record:
 
 def _csv(record: Record, trials: Sequence[Trial]) -> str:
     front = {trial.number for trial in record.front}
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     rungs = ["rung"] if len(record.rungs) > 1 else []
-    writer.writerow(["trial", "status", "front", *rungs, *record.columns, "seconds", "reason", "genotype"])
+    rows: list[Sequence[object]] = [
+        ["trial", "status", "front", *rungs, *record.columns, "seconds", "reason", "genotype"]
+    ]
     for trial in trials:
         values = [trial.values.get(name, "") for name in record.columns]
         genotype = " ".join(map(str, trial.candidate.genotype))
         seconds, reason = record.seconds.get(trial.number, ""), " ".join(trial.reason.split())
         facts = [trial.number, trial.status, int(trial.number in front), *[trial.candidate.rung for _ in rungs]]
-        writer.writerow([*facts, *values, seconds, reason, genotype])
-    return file.getvalue()
+        rows.append([*facts, *values, seconds, reason, genotype])
+    return csv_of(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from frugalnas import pareto
-from frugalnas.core import IMAGES
+from frugalnas.core import IMAGES, Genotype
+from frugalnas.ranking import Estimate, estimate, spearman
 from frugalnas.record import Record
 
+LEAST = 4  # networks of which an order says anything at all
 MOST_POINTS, MOST_OBJECTIVES = 300, 5  # of the curve; with more objectives a hypervolume takes too long
 
 
@@ -58,6 +61,29 @@ def growth(record: Record) -> Growth | None:
         tuple(best.tolist()),
         tuple(worst.tolist()),
     )
+
+
+def agreement(record: Record) -> tuple[int, int, Estimate] | None:
+    """How far the rung below the highest orders networks as that does, by the first objective, from those on both.
+
+    That rung, the number of networks, and Spearman's correlation; None where fewer than LEAST networks are on both,
+    or all are equal.
+    """
+    first, top = record.objectives[0], record.front[0].candidate.rung
+    columns: dict[int, dict[Genotype, float]] = {rung: {} for rung in record.rungs}
+    for trial in record.trials:
+        if trial.status == "done" and not trial.reason and math.isfinite(trial.values[first]):
+            columns[trial.candidate.rung][trial.candidate.genotype] = trial.values[first]
+    below = max((rung for rung in record.rungs if rung < top), default=top)
+    pairs = [
+        (columns[below][genotype], value) for genotype, value in columns[top].items() if genotype in columns[below]
+    ]
+    if below == top or len(pairs) < LEAST:
+        return None
+    lower, upper = np.array(pairs).T
+    if not (np.ptp(lower) and np.ptp(upper)):  # nothing is ordered where all are equal
+        return None
+    return below, len(pairs), estimate(spearman, lower, upper, np.random.default_rng(0))
 
 
 def costs(record: Record) -> list[tuple[str, str]]:

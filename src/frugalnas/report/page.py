@@ -22,8 +22,8 @@ from frugalnas import config, pareto
 from frugalnas.core import InputError
 from frugalnas.drawing import svg_of
 from frugalnas.record import Record, reasons, trainings
-from frugalnas.report.effort import Growth, costs, duration, growth
-from frugalnas.report.text import TITLES, amount, amounts
+from frugalnas.report.effort import Growth, agreement, costs, duration, growth
+from frugalnas.report.text import TITLES, amount, amounts, by_rung
 from frugalnas.spaces.architecture import Architecture
 
 MOST_DRAWN = 200  # networks of the front whose cells are in the page
@@ -53,6 +53,7 @@ def page_of(record: Record, picture: str) -> str:
         facts=escape(facts),
         stats=_stats(record),
         meaning=escape(meaning) if record.front else "No network was rated.",
+        rungs=f'<p class="quiet">{escape(_rungs(record))}</p>' if record.front and len(record.rungs) > 1 else "",
         picture=picture if record.front else "",
         front=_front(record),
         growth=escape(_growth(record, grown)),
@@ -143,6 +144,24 @@ def _stats(record: Record) -> str:
         "wall time": duration(record.elapsed),
     }
     return "".join(f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in entries.items())
+
+
+def _rungs(record: Record) -> str:
+    """Which rung is compared, and how far the one below orders networks as it does."""
+    top = record.front[0].candidate.rung
+    words = (
+        f"The networks were rated on {len(record.rungs)} rungs, from cheap to careful ({by_rung(record)}). Values of "
+        f"different rungs do not compare: the front and the charts are those of rung {top}."
+    )
+    found = agreement(record)
+    if found is None:
+        return words
+    below, both, rho = found
+    return (
+        f"{words} Rung {below} orders the {both} networks that both rated as rung {top} does with a Spearman "
+        f"correlation of {rho.value:.2f} (95 % interval {rho.low:.2f} to {rho.high:.2f}): 1 is the same order, 0 none "
+        "in common. Only the best of a rung come to the next; among all networks the two may agree better."
+    )
 
 
 def _front(record: Record) -> str:

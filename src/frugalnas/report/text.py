@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from frugalnas import pareto
 from frugalnas.core import Trial
@@ -52,6 +54,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(text.rstrip() for text in [texts[0], "-" * len(texts[0]), *texts[1:]])
 
 
+def csv_of(rows: Iterable[Sequence[object]]) -> str:
+    """Rows, the first of which is the header, as CSV."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
+
+
 def front_table(front: Sequence[Trial], objectives: Sequence[str], shown: Sequence[Trial] | None = None) -> str:
     """The front, or those of it that are `shown`, as plain text, a network a line; the front's knee is marked."""
     knee = pareto.knee(front, objectives).number if front else None
@@ -85,12 +94,15 @@ def ending_of(record: Record, ended: str) -> str:
     if record.front:
         lines.append(f"Draw a network: frugalnas show {record.folder} --svg cells.svg (the knee; any other: --trial N)")
         lines.append(f"Train it for good: frugalnas train {record.folder} --pick knee")
-    if ended == "minutes":
-        lines.append(f"Stopped at the time limit; go on with: frugalnas resume {record.folder} --minutes ...")
-    if ended == "images":
-        lines.append(f"Stopped at the limit of epochs; go on with: frugalnas resume {record.folder} --epochs ...")
     if ended == "finished":
-        lines.append("Finished: the strategy has nothing more to ask.")
+        return "\n".join([*lines, "Finished: the strategy has nothing more to ask."])
+    option, early = {"images": "epochs"}.get(ended, ended), ""
+    last = len(record.header["config"]["estimators"]) - 1
+    if record.front and (rung := record.front[0].candidate.rung) < last:
+        early = f" before any network came to rung {last} of the ladder, so that these values are of rung {rung}"
+    if early or ended != "trials":
+        way = f"go on with: frugalnas resume {record.folder} --{option} ..."
+        lines.append(f"Stopped at the limit of {option}{early}; {way}")
     return "\n".join(lines)
 
 
@@ -100,8 +112,12 @@ def summary(record: Record) -> str:
     With several rungs a network counts on each, and how many were rated on which is said too.
     """
     count = Counter(trial.status for trial in record.trials)
-    rated = Counter(trial.candidate.rung for trial in record.trials if trial.status == "done")
-    rungs = ", ".join(f"rung {rung}: {rated[rung]:,}" for rung in record.rungs)
-    words = f"networks rated ({rungs})" if len(record.rungs) > 1 else "networks rated"
+    words = f"networks rated ({by_rung(record)})" if len(record.rungs) > 1 else "networks rated"
     counted = f"{count['done']:,} {words}, {count['rejected']:,} rejected before training, {count['failed']:,} failed"
     return f"{counted}, in {record.elapsed / 60:.1f} min"
+
+
+def by_rung(record: Record) -> str:
+    """How many networks were rated on each rung."""
+    rated = Counter(trial.candidate.rung for trial in record.trials if trial.status == "done")
+    return ", ".join(f"rung {rung}: {rated[rung]:,}" for rung in record.rungs)

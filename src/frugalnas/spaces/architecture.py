@@ -17,6 +17,7 @@ from typing import Any
 from frugalnas.core import Genotype, InputError, nearest
 from frugalnas.layers.cost import Convention
 from frugalnas.spaces import SPACES, AnySpace, name_of
+from frugalnas.spaces.checks import shown
 from frugalnas.store import write_atomically
 
 FORMAT, VERSION = "frugalnas/architecture", 1
@@ -62,19 +63,11 @@ class Architecture:
         nearest known one), a genotype of the wrong length, a gene that is no whole number or out of range, a network
         beyond 10**9 parameters or 64 GiB of activations.
         """
-        content = _object(data, "an architecture", ("format", "version", "space", "genotype"))
-        if content.get("format") != FORMAT:
-            raise InputError(f"format is {content.get('format')!r}: expected {FORMAT!r}")
-        if type(content.get("version")) is not int or content["version"] != VERSION:
-            raise InputError(f"version is {content.get('version')!r}: this release reads version {VERSION}")
-        space = _space(content.get("space"))
-        genes = content.get("genotype")
-        if not isinstance(genes, Sequence) or isinstance(genes, str):
-            raise InputError("the genotype is missing or no list of whole numbers")
-        for index, gene in enumerate(genes):
-            if type(gene) is not int:
-                raise InputError(f"gene {index} is {gene!r}: expected a whole number")
-        architecture = Architecture(space, tuple(genes))
+        try:
+            architecture = _parts(data)
+        except RecursionError:
+            raise InputError("an architecture is nested too deeply") from None
+        space = architecture.space
         params, memory = space.count(architecture.genotype).params, space.peak_bytes(architecture.genotype)
         if params > MOST_PARAMS:
             raise InputError(f"the network would have {params:,} parameters: at most {MOST_PARAMS:,} are accepted")
@@ -125,10 +118,26 @@ def resized(space: AnySpace, **sizes: int | str | None) -> AnySpace:
     return replace(space, **changes)  # type: ignore[arg-type]  # whose kinds the space checks
 
 
+def _parts(data: object) -> Architecture:
+    content = _object(data, "an architecture", ("format", "version", "space", "genotype"))
+    if content.get("format") != FORMAT:
+        raise InputError(f"format is {shown(content.get('format'))}: expected {FORMAT!r}")
+    if type(content.get("version")) is not int or content["version"] != VERSION:
+        raise InputError(f"version is {shown(content.get('version'))}: this release reads version {VERSION}")
+    space = _space(content.get("space"))
+    genes = content.get("genotype")
+    if not isinstance(genes, Sequence) or isinstance(genes, str):
+        raise InputError("the genotype is missing or no list of whole numbers")
+    for index, gene in enumerate(genes):
+        if type(gene) is not int:
+            raise InputError(f"gene {index} is {shown(gene)}: expected a whole number")
+    return Architecture(space, tuple(genes))
+
+
 def _space(data: object) -> AnySpace:
     kind = data.get("type") if isinstance(data, Mapping) else None
     if not isinstance(kind, str) or kind not in SPACES:
-        raise InputError(f"space.type is {kind!r}: {nearest(str(kind), tuple(SPACES))}")
+        raise InputError(f"space.type is {shown(kind)}: {nearest(str(kind), tuple(SPACES))}")
     space = SPACES[kind]
     arguments = _object(data, "space", ("type", *(field.name for field in fields(space))))
     for field in fields(space):
@@ -142,7 +151,7 @@ def _object(data: object, name: str, known: tuple[str, ...]) -> Mapping[str, Any
         raise InputError(f"{name} is a {type(data).__name__}: expected an object with {', '.join(known)}")
     for key in data:
         if key not in known:
-            raise InputError(f"unknown key {key!r} in {name}: {nearest(str(key), known)}")
+            raise InputError(f"unknown key {shown(key)} in {name}: {nearest(str(key), known)}")
     return data
 
 

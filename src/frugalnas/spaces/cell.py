@@ -19,7 +19,7 @@ from frugalnas.layers.cost import Count
 from frugalnas.layers.memory import peak_bytes
 from frugalnas.layers.network import Network, Skeleton, Stem, stack
 from frugalnas.layers.plan import OPERATIONS, Cell, Edge
-from frugalnas.spaces.checks import check_genes, check_sizes
+from frugalnas.spaces.checks import check_choice, check_genes, check_sizes, shown
 from frugalnas.spaces.isomorphism import canonical_cell
 from frugalnas.spaces.pricing import concatenated, count_genotype
 
@@ -227,25 +227,23 @@ def _check(space: CellSpace) -> None:
     operations: object = space.operations
     concat: object = space.concat
     if not isinstance(operations, tuple) or not operations:
-        raise InputError(f"operations = {operations!r}: expected a list of names, such as 'sep_conv_3x3'")
+        raise InputError(f"operations = {shown(operations)}: expected a list of names, such as 'sep_conv_3x3'")
     for operation in operations:
         if not isinstance(operation, str) or operation not in OPERATIONS:
-            raise InputError(f"unknown operation {operation!r}: {nearest(str(operation), list(OPERATIONS))}")
+            raise InputError(f"unknown operation {shown(operation)}: {nearest(str(operation), list(OPERATIONS))}")
     if len(set(operations)) < len(operations):
-        raise InputError(f"operations = {operations}: one of them stands there twice")
+        raise InputError(f"operations = {shown(operations)}: one of them stands there twice")
     check_sizes(space, BOUNDS)
     if space.stem == "imagenet" and space.channels < 2:
         raise InputError("channels = 1: the stem 'imagenet' needs 2 or more")
-    choices: dict[str, tuple[object, object]] = {"inputs": (space.inputs, Inputs), "stem": (space.stem, Stem)}
-    if isinstance(concat, str):
-        choices["concat"] = (concat, Policy)
-    for name, (value, literal) in choices.items():
-        if value not in get_args(literal):
-            raise InputError(f"{name} = {value!r}: {nearest(str(value), get_args(literal))}")
+    check_choice("inputs", space.inputs, Inputs)
+    check_choice("stem", space.stem, Stem)
     for name in ("shared", "auxiliary"):
         if type(getattr(space, name)) is not bool:
-            raise InputError(f"{name} = {getattr(space, name)!r}: expected true or false")
-    if not isinstance(concat, str):
+            raise InputError(f"{name} = {shown(getattr(space, name))}: expected true or false")
+    if isinstance(concat, str):
+        check_choice("concat", concat, Policy)
+    else:
         _check_concat(concat, space.blocks, 1 if space.shared else 2)
 
 
@@ -260,6 +258,6 @@ def _check_concat(concat: object, blocks: int, cells: int) -> None:
     ]
     if len(valid) != cells or not all(valid):
         raise InputError(
-            f"concat = {concat}: expected {', '.join(get_args(Policy))} or {cells} list(s) of different states "
+            f"concat = {shown(concat)}: expected {', '.join(get_args(Policy))} or {cells} list(s) of different states "
             f"from 0 to {1 + blocks}"
         )

@@ -11,7 +11,7 @@ a phase without any connection between nodes. Inputs are concatenated. Between p
 Two decoders are published. "residual", in which the authors search: a 1x1 convolution brings what is concatenated to
 the width of the phase, a node is a 3x3 convolution; widths C, 2C, 4C, published with C = 32. "dense", in which they
 train the result: a node is BatchNorm, ReLU, 1x1 convolution to 4t, BatchNorm, ReLU, 3x3 convolution to t channels, and
-a 1x1 convolution ends a phase; all phases have width C = 2t, published with C = 128.
+a 1x1 convolution ends a phase; all phases have width C, and t is half of it, rounded down; published with C = 128.
 
 Differences from the released code
 - The first convolution is padded: it makes 32x32 of 32x32 pixels, not 30x30. Pooling rounds odd sides up; there the
@@ -26,14 +26,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
-from frugalnas.core import Fidelity, Genotype, InputError, nearest
-from frugalnas.layers.cost import Count, count
+from frugalnas.core import Fidelity, Genotype, InputError
+from frugalnas.layers.cost import Count, Row, count, sum_of
 from frugalnas.layers.diagram import Box, Diagram
-from frugalnas.layers.graph import Graph, Node, classifier, graph_peak_bytes
-from frugalnas.layers.plan import BatchNorm, Conv, Layers, MaxPool, ReLU, Shape
-from frugalnas.spaces.checks import check_genes, check_sizes
+from frugalnas.layers.graph import Graph, Node, graph_peak_bytes
+from frugalnas.layers.plan import BatchNorm, Conv, Layers, MaxPool, ReLU, Shape, classifier
+from frugalnas.spaces.checks import check_choice, check_genes, check_sizes
 from frugalnas.spaces.phase import Phase, canonical_phase, others, repaired, rows_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class MacroSpace:
     """NSGA-Net's macro space: three phases of connected 3x3 convolutions, a bit for each connection.
 
     `nodes` per phase: 6 in the paper, 4 as the default of its code. `decoder`: "residual" or "dense", see
-    `spaces.macro`. `channels`: width of the first phase, even with "dense". `resolution`: side of the square input in
+    `spaces.macro`. `channels`: width of the first phase. `resolution`: side of the square input in
     pixels. Raises InputError for sizes out of range.
     """
 
@@ -68,8 +68,7 @@ class MacroSpace:
 
     def __post_init__(self) -> None:
         check_sizes(self, BOUNDS)
-        if self.decoder not in get_args(Decoder):
-            raise InputError(f"decoder = {self.decoder!r}: {nearest(str(self.decoder), get_args(Decoder))}")
+        check_choice("decoder", self.decoder, Decoder)
 
     @cached_property
     def domains(self) -> tuple[int, ...]:
@@ -159,7 +158,7 @@ class MacroSpace:
         for place, phase in enumerate(live):
             rows += [table.nodes[place][others(reads)] for reads in phase.reads.values()]
             rows.append(table.outputs[place][phase.skips][others(phase.output)])
-        return Count(*map(sum, zip(*rows, strict=True)))
+        return sum_of(rows)
 
     def peak_bytes(self, genotype: Genotype) -> int:
         """Peak memory of the activations of one inference, batch 1, float32: see `layers.graph.graph_peak_bytes`."""
@@ -259,9 +258,6 @@ def _output(space: MacroSpace, place: int, nodes: int, skip: bool) -> Layers:
     inputs, width = _gathered(space, place, nodes, skip), _width(space, place)
     narrow = (Conv(inputs, width),) if space.decoder == "dense" or inputs != width else ()
     return *narrow, BatchNorm(width), ReLU(in_place=True)
-
-
-Row = tuple[int, ...]  # the values of a Count
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from frugalnas.core import Fidelity, Genotype, InputError, nearest
-from frugalnas.layers.cost import Count, count, total
+from frugalnas.layers.cost import Count, Row, count, sum_of, total
 from frugalnas.layers.diagram import Box, Diagram
-from frugalnas.layers.graph import Graph, Node, classifier, graph_peak_bytes
-from frugalnas.layers.plan import AvgPool, BatchNorm, Conv, Layers, ReLU, Shape, Zero
-from frugalnas.spaces.checks import check_genes, check_sizes
+from frugalnas.layers.graph import Graph, Node, graph_peak_bytes
+from frugalnas.layers.plan import AvgPool, BatchNorm, Conv, Layers, ReLU, Shape, Zero, classifier
+from frugalnas.spaces.checks import check_genes, check_sizes, shown
 
 if TYPE_CHECKING:
     from frugalnas.layers.graph_network import GraphNetwork
@@ -107,12 +107,12 @@ class NasBench201:
         words = [word for node in nodes for word in node]
         for name, _ in words:
             if name not in OPERATIONS:
-                raise InputError(f"unknown operation {name!r} in {text!r}: {nearest(name, OPERATIONS)}")
+                raise InputError(f"unknown operation {shown(name)} in {shown(text)}: {nearest(name, OPERATIONS)}")
         if len(words) == len(EDGES):
             genotype = tuple(OPERATIONS.index(name) for name, _ in words)
             if self.to_string(genotype) == text.strip():
                 return genotype
-        raise InputError(f"{text!r} is no architecture: expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|")
+        raise InputError(f"{shown(text)} is no architecture: expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|")
 
     def describe(self, genotype: Genotype) -> dict[str, Diagram]:
         """The cell, for people and drawings."""
@@ -152,14 +152,11 @@ class NasBench201:
         fixed, edges, adding = _prices(self)
         rows = [fixed, *(edges[gene] for gene in genotype)]
         rows += [adding] * sum(max(0, len(arriving) - 1) for arriving in _arriving(genotype))
-        return Count(*map(sum, zip(*rows, strict=True)))
+        return sum_of(rows)
 
     def peak_bytes(self, genotype: Genotype) -> int:
         """Peak memory of the activations of one inference, batch 1, float32: see `layers.graph.graph_peak_bytes`."""
         return graph_peak_bytes(self.network(genotype))
-
-
-Row = tuple[int, ...]  # the values of a Count
 
 
 @lru_cache(maxsize=64)

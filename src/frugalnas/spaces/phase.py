@@ -50,9 +50,9 @@ def repaired(genes: Genotype, nodes: int) -> Phase:
 def canonical_phase(genes: Genotype, nodes: int) -> Genotype:
     """The lexicographically smallest genes of the same phase; zeros for a phase that is left out.
 
-    The nodes are numbered one after another. Each of the numberings so far goes on with every node whose inputs are all
-    numbered, and only those are kept whose next row is the smallest. Of nodes that read the same and are read by the
-    same, which are alike, only one is tried.
+    Nodes without connections come first; the others are numbered one after another. Each of the numberings so far goes
+    on with every node whose inputs are all numbered, and only those are kept whose next row is the smallest. Of nodes
+    that read the same and are read by the same, which are alike, only one is tried.
     """
     if not any(genes[:-1]):
         return (0,) * len(genes)
@@ -60,9 +60,10 @@ def canonical_phase(genes: Genotype, nodes: int) -> Genotype:
         frozenset(earlier for earlier, bit in enumerate(row) if bit) for row in rows_of(genes, nodes)
     ]
     kinds = [(reads[node], frozenset(later for later in range(nodes) if node in reads[later])) for node in range(nodes)]
-    orders: list[tuple[int, ...]] = [()]
-    result: list[int] = []
-    for _ in range(nodes):
+    apart = tuple(node for node in range(nodes) if not any(kinds[node]))
+    orders = [apart]
+    result = [0] * (len(apart) * (len(apart) - 1) // 2)
+    for _ in range(nodes - len(apart)):
         found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         for order in orders:
             left = [node for node in range(nodes) if node not in order and reads[node] <= {*order}]

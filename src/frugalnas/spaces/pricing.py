@@ -14,7 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from frugalnas.core import Genotype
-from frugalnas.layers.cost import Count, count, shape_after, total
+from frugalnas.layers.cost import Count, Row, count, shape_after, sum_of, total
 from frugalnas.layers.network import Site, Skeleton
 from frugalnas.layers.plan import Shape
 
@@ -33,9 +33,6 @@ def concatenated(half: Genotype, none: int, concat: str | tuple[tuple[int, ...],
         return concat[kind % len(concat)]  # a shared cell has one list
     read = {state for op, state in zip(half[::2], half[1::2], strict=True) if op != none}
     return tuple(state for state in range(2 if concat == "loose" else 0, states) if state not in read)
-
-
-Row = tuple[int, ...]  # the values of a Count
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def count_genotype(space: CellSpace, genotype: Genotype, auxiliary: bool) -> Cou
             rows += [table.halved for state in states if state < 2]
             if auxiliary:
                 rows.append(table.auxiliary[len(states)])
-    return Count(*map(sum, zip(*rows, strict=True)))
+    return sum_of(rows)
 
 
 def _sum(counts: Iterable[Count]) -> Row:

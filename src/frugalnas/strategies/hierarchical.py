@@ -14,8 +14,9 @@ Differences from the paper
 - Parents are drawn from the levels as they are ranked at the start of the cycle, those that it promotes included.
 - A child whose architecture was asked before is bred again, a bounded number of times (released code: never).
 - A genotype is a tuple: a parent cannot be changed by its child, as it is in the released code.
-- Candidates that fail or break a limit enter no level. A child is then replaced by another from the same level, a
-  network that fails on a higher rung is lost.
+- Candidates that fail or break a limit enter no level. A child is then replaced by another from the same level (where
+  it failed only when all others of the cycle are told, so that the search does not depend on how many are rated at
+  once), a network that fails on a higher rung is lost.
 - There is no last step: what the paper trains in the end, the best five of the last level, are the search's front.
 """
 
@@ -58,6 +59,7 @@ class Hierarchical:
     _rated_in: dict[int, int] = field(default_factory=dict, init=False, repr=False)
     _rising: list[Trial] = field(default_factory=list, init=False, repr=False)
     _slots: list[int] = field(default_factory=list, init=False, repr=False)
+    _failed: list[int] = field(default_factory=list, init=False, repr=False)
     _done: list[Trial] = field(default_factory=list, init=False, repr=False)
     _untold: int = field(default=0, init=False, repr=False)
     _cycle: int = field(default=0, init=False, repr=False)
@@ -68,6 +70,7 @@ class Hierarchical:
         self._levels = [[] for _ in range(self.rungs)]
         self._parents = [[] for _ in range(self.rungs)]
         self._slots = [self.population] + [0] * (self.rungs - 1)  # a level without parents has random children
+        self._failed = [0] * self.rungs
 
     @property
     def promotable(self) -> Collection[Trial]:
@@ -103,8 +106,12 @@ class Hierarchical:
             point(trial, self.objectives)
             self._done.append(trial)
         elif trial.candidate.rung == 0:
-            self._slots[self._level_of(trial.candidate.parents)] += 1
-        if not self._untold and not self._rising and not any(self._slots):
+            again = self._slots if trial.status == "rejected" else self._failed
+            again[self._level_of(trial.candidate.parents)] += 1
+        if self._untold or self._rising or any(self._slots):
+            return
+        self._slots, self._failed = self._failed, [0] * self.rungs
+        if not any(self._slots):
             self._turn()
 
     def _level_of(self, parents: tuple[int, ...]) -> int:

@@ -21,10 +21,12 @@ def calibrate(model: nn.Module, images: Tensor, normalise: Normalise, batch: int
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # torch's word for the average of all batches since the reset
-    embed(model, images, normalise, batch, batch_statistics=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    model.train(training)
+    try:
+        embed(model, images, normalise, batch, batch_statistics=True)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        model.train(training)
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from frugalnas.layers.network import Stem
 from frugalnas.spaces import SPACES, AnySpace, name_of
 from frugalnas.spaces.architecture import Architecture, resized
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces.checks import shown
 
 if TYPE_CHECKING:
     from frugalnas.layers.cell import CellNetwork
@@ -107,7 +108,11 @@ def entry(name: str) -> Entry:
     """One published architecture; case does not matter, nor do "-" and "_". Raises InputError for an unknown name."""
     spelled = {_plain(known): known for known in names()}
     if _plain(name) not in spelled:
-        raise InputError(f"unknown architecture {name!r}: {nearest(_plain(name), tuple(spelled))}")
+        near = nearest(_plain(name), tuple(spelled))
+        none = "it is no file, no folder and no name in 'frugalnas list architectures'"
+        raise InputError(
+            f"unknown architecture {shown(name)}: {near if near.startswith('did') and '/' not in name else none}"
+        )
     known = spelled[_plain(name)]
     data = _published()[known]
     figures = tuple(Figure(**figure) for figure in data["figures"])
