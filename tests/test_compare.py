@@ -339,8 +339,24 @@ def test_the_report_of_a_comparison_is_written_again_once_it_has_ended(tmp_path,
     assert run("report", out, "--json") == 0
     assert json.loads(capsys.readouterr().out)["seeds"] == 2
     (out / "random" / "seed-1.json").unlink()
+    assert run("report", out) == 0
+    assert "1 of 2 seeds have ended with every method. With 1 seed no difference" in capsys.readouterr().out
+    assert "1 of 2 seeds have ended" in (out / "compare.html").read_text()
+    assert [row["seed"] for row in without_time(out / "compare.csv")] == ["0", "0"]
+    (out / "random" / "seed-0.json").unlink()
     assert run("report", out) == 2
-    assert f"has not ended: go on with 'frugalnas resume {out}'" in capsys.readouterr().err
+    assert f"no seed has ended with every method, go on with 'frugalnas resume {out}'" in capsys.readouterr().err
+
+
+def test_more_seeds_go_on_in_the_same_folder(tmp_path, here, capsys) -> None:
+    out = tmp_path / "out"
+    arguments = ("--table", written(tmp_path / "t.csv"), "--trials", 5, "--out", out)
+    assert run("compare", *arguments, "--seeds", 1) == 0
+    first = {file: file.stat().st_mtime_ns for file in out.glob("*/*.json")}
+    assert run("compare", *arguments, "--seeds", 3) == 0
+    assert "2 methods, 3 seeds" in capsys.readouterr().out
+    assert len([*out.glob("*/*.json")]) == 6 and all(file.stat().st_mtime_ns == t for file, t in first.items())
+    assert compare.plan(["eeea"], seeds=1).folder == compare.plan(["eeea"], seeds=2).folder
 
 
 def test_the_page_needs_nothing_else(tmp_path, here) -> None:

@@ -155,7 +155,7 @@ def report(
     """Print the front of a search; write report.html, front.svg, front.csv and trials.csv into its folder.
 
     Works at any time, also while the search is running. Of a study of proxies it writes that one's files, and of a
-    comparison that has ended, too.
+    comparison what has ended of it.
     """
     from frugalnas import compare, proxies
     from frugalnas.record import load

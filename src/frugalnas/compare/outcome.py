@@ -87,6 +87,7 @@ class Outcome:
     budget: float
     runs: tuple[Run, ...]
     truth: Truth | None = None
+    planned: int = 0
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -158,7 +159,17 @@ class Outcome:
 
     @cached_property
     def caution(self) -> str:
-        """What so many seeds can show, in a sentence."""
+        """What so many seeds can show, in a sentence, and whether there will be more."""
+        ended = f"{self.seeds} of {self.planned} seeds have ended with every method. " if self.more else ""
+        return ended + self._power
+
+    @cached_property
+    def more(self) -> bool:
+        """Whether there are planned seeds with which not every method has ended."""
+        return self.seeds < self.planned
+
+    @cached_property
+    def _power(self) -> str:
         others = len(self.methods) - 1
         tests = max(others, others * (others - 1) // 2)
         least, needed = least_p(self.seeds, others), enough(others)

@@ -87,8 +87,8 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where its files go unless a place is named: the same plan has the same folder."""
-        return Path("runs") / f"compare-{zlib.crc32(json.dumps(asdict(self)).encode()):08x}"
+        """Where its files go unless a place is named: the same plan has the same folder, for any number of seeds."""
+        return Path("runs") / f"compare-{zlib.crc32(json.dumps(self.searches).encode()):08x}"
 
     def search(self, method: str, seed: int) -> Tree:
         """The configuration of one run."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,14 @@ class _Place:
 def compare(
     plan: Plan, out: str | Path | None = None, workers: int | None = None, progress: Progress | None = None
 ) -> Outcome:
-    """All that `plan` asks for, into the folder `out`; a comparison that is there is gone on with.
+    """All that `plan` asks for, into the folder `out`; a comparison that is there is gone on with, also to more seeds.
 
     By default the folder is `plan.folder`. Nothing is written before every method is found to fit. Raises InputError
     for anything wrong, and where `out` holds something else.
     """
     folder = Path(out) if out else plan.folder
     if holds_comparison(folder):
-        if other := _difference(read(folder), plan):
+        if other := _difference(replace(read(folder), seeds=plan.seeds), plan):
             raise InputError(
                 f"{folder} holds a comparison with {other}: choose another --out, or go on with it by: frugalnas "
                 f"resume {folder}"
@@ -77,20 +77,23 @@ def compare(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
-        write(folder, plan)
-    return resume(folder, workers, progress)
+    return _finish(plan, folder, workers, progress)
 
 
 def resume(folder: Path, workers: int | None = None, progress: Progress | None = None) -> Outcome:
     """Go on with the comparison in `folder`, to its end; then write what came out, as `compare` does."""
-    plan = read(folder)
+    return _finish(read(folder), folder, workers, progress)
+
+
+def _finish(plan: Plan, folder: Path, workers: int | None, progress: Progress | None) -> Outcome:
     with store.locked(folder / LOCK, f"{folder} is open in another process"):
+        write(folder, plan)
         _work(plan, folder, workers, progress)
         return write_outcome(folder)
 
 
 def write_outcome(folder: Path) -> Outcome:
-    """Write `compare.html`, `compare.csv` and `curves.csv` of the finished comparison in `folder`.
+    """Write `compare.html`, `compare.csv` and `curves.csv` of what has ended of the comparison in `folder`.
 
     Returns what they were made of. Raises InputError as `outcome_of`.
     """
@@ -111,24 +114,28 @@ def searches_in(folder: Path) -> str:
 
 
 def _difference(old: Plan, new: Plan) -> str:
-    """In what two plans differ, for people: in methods, in what all share, in one method's own settings, in seeds."""
+    """In what two plans differ, for people: in methods, in what all share, in one method's own settings."""
     if [*old.searches] != [*new.searches]:
         return f"methods {', '.join(old.searches)}, not {', '.join(new.searches)}"
     return difference(old.shared, new.shared) or difference(asdict(old), asdict(new))
 
 
 def outcome_of(plan: Plan, folder: Path) -> Outcome:
-    """What the finished comparison in `folder` came to. Raises InputError for runs that are missing or of another."""
-    found = []
-    for place, tree in _runs(plan, folder):
-        run = runs.read(place.result, tree)
-        if run is None:
-            raise InputError(f"{place.folder} has not ended: go on with 'frugalnas resume {folder}'")
-        found.append(run)
-    found.sort(key=lambda run: [*plan.searches].index(run.method))  # stable: by seed within a method
+    """What the comparison in `folder` came to, by the seeds with which every method has ended.
+
+    Raises InputError where there is none, and for runs of another comparison.
+    """
+    found = [runs.read(place.result, tree) for place, tree in _runs(plan, folder)]
+    width = len(plan.searches)
+    seeds = [found[start : start + width] for start in range(0, len(found), width)]
+    whole = [run for each in seeds if None not in each for run in each if run]
+    if not whole:
+        raise InputError(f"{folder}: no seed has ended with every method, go on with 'frugalnas resume {folder}'")
+    whole.sort(key=lambda run: [*plan.searches].index(run.method))  # stable: by seed within a method
     unit, budget = plan.budget
     truth = tables.truth_of(plan.shared) if plan.table else None
-    return Outcome(plan.title, plan.referee, tuple(plan.shared["objectives"]), unit, budget, tuple(found), truth)
+    objectives = tuple(plan.shared["objectives"])
+    return Outcome(plan.title, plan.referee, objectives, unit, budget, tuple(whole), truth, plan.seeds)
 
 
 def _runs(plan: Plan, folder: Path) -> Iterator[tuple[_Place, Tree]]:
