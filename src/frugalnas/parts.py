@@ -66,8 +66,7 @@ def problem_of(tree: Tree, table: Table | None = None, folder: Path | None = Non
     for entry in tree["estimators"]:
         if "fidelity" in entry:
             space.at(construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built
-    names = [*tree["objectives"], *(name for name in tree["limits"] if name not in tree["objectives"])]
-    for name in names:
+    for name in objective_names(tree):
         for place, estimator in enumerate(estimators):
             known = [*COSTS, LATENCY, *estimator.values]
             if name not in known:
@@ -76,7 +75,7 @@ def problem_of(tree: Tree, table: Table | None = None, folder: Path | None = Non
         if name in tree["limits"] and name not in (*COSTS, LATENCY):
             known = [*COSTS, LATENCY]
             raise InputError(f"limits.{name}: only what is known before training can be limited: {', '.join(known)}")
-    return Problem(space, tuple(_objectives(tree, names, table)), estimators)
+    return Problem(space, objectives_of(tree, table), estimators)
 
 
 def _starts(ladder: Sequence[Tree]) -> Iterator[int]:
@@ -86,15 +85,23 @@ def _starts(ladder: Sequence[Tree]) -> Iterator[int]:
         yield (same and below.get("stop")) or 0
 
 
-def _objectives(tree: Tree, names: Sequence[str], table: Table | None) -> Iterator[Objective]:
+def objective_names(tree: Tree) -> list[str]:
+    """The names of all that is minimised, then of what is only limited."""
+    return [*tree["objectives"], *(name for name in tree["limits"] if name not in tree["objectives"])]
+
+
+def objectives_of(tree: Tree, table: Table | None = None) -> tuple[Objective, ...]:
     """The objectives in the order in which limits are looked at: a latency that must be measured comes last."""
     settings: Latency = construct(Latency, tree["latency"])
-    for name in sorted(names, key=lambda name: name == LATENCY and settings.source == "measured"):
+
+    def objective(name: str) -> Objective:
         limit, minimise = tree["limits"].get(name, math.inf), name in tree["objectives"]
         if name == LATENCY:
-            yield latency.objective(settings, table or table_of(tree), limit, minimise)
-        else:
-            yield Objective(name, COSTS.get(name), limit, minimise)
+            return latency.objective(settings, table or table_of(tree), limit, minimise)
+        return Objective(name, COSTS.get(name), limit, minimise)
+
+    late = LATENCY if settings.source == "measured" else ""
+    return tuple(objective(name) for name in sorted(objective_names(tree), key=lambda name: name == late))
 
 
 def strategy_of(tree: Tree, problem: Problem, folder: Path | None = None) -> Strategy:

@@ -7,12 +7,32 @@ of some tens of genes is the fastest mix.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from frugalnas.core import Genotype
+from frugalnas.core import Candidate, Genotype
+
+
+def bred_anew(
+    breed: Callable[[int], Candidate],
+    representative: Callable[[Genotype], Genotype],
+    known: set[Genotype],
+    attempts: int,
+) -> Candidate:
+    """What `breed` gives, bred again while the `representative` of its genotype is `known`, which then has it too.
+
+    `breed` is handed the number of the attempt, from 0. The last of `attempts` is taken as it is: a space that is used
+    up stops no search.
+    """
+    for attempt in range(attempts):
+        candidate = breed(attempt)
+        representing = representative(candidate.genotype)
+        if representing not in known:
+            break
+    known.add(representing)
+    return candidate
 
 
 def random_genotype(rng: np.random.Generator, domains: tuple[int, ...]) -> Genotype:

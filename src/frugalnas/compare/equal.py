@@ -94,8 +94,7 @@ def _shared(first: Tree, layers: Sequence[Mapping[str, Any]], table: Mapping[str
         referee["fidelity"] = {**fidelity, "epochs": max(parts, fidelity["epochs"])}
     tree = {**first, "executor": first["executor"] | {"workers": 1, "threads": 1}, "estimators": [referee], "seed": 0}
     if table is not None:
-        place = str(Path(table["path"]).resolve())
-        tree |= {"space": {"type": "nasbench201"}, "estimators": [{"type": "table", **table, "path": place}]}
+        tree |= {"space": {"type": "nasbench201"}, "estimators": [{"type": "table", **table}]}
         # those of the preset are for other networks
         tree["limits"] = {name: value for layer in layers for name, value in layer.get("limits", {}).items()}
         if not given:
@@ -105,7 +104,7 @@ def _shared(first: Tree, layers: Sequence[Mapping[str, Any]], table: Mapping[str
     if LATENCY in (*tree["objectives"], *tree["limits"]) and not tree["latency"]["table"]:
         raise InputError(
             f"{LATENCY} would be measured anew by every run: expected --set latency.table=FILE, a table that "
-            "'frugalnas latency table' wrote"
+            "'frugalnas latency build' wrote"
         )
     return config.placed(config.complete(tree | {"strategy": {"type": RANDOM}}))
 

@@ -75,9 +75,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished comparison: `runs` in the order of methods, then seeds. `budget` in `unit`, the same for all.
+    """What has ended of a comparison: `runs` in the order of methods, then seeds. `budget` in `unit`, the same for all.
 
-    `referee`: the estimator that gave every value, for people.
+    `referee`: the estimator that gave every value, for people. `planned`: how many seeds there are to be.
     """
 
     title: str
@@ -160,15 +160,10 @@ class Outcome:
     @cached_property
     def caution(self) -> str:
         """What so many seeds can show, in a sentence, and whether there will be more."""
-        ended = f"{self.seeds} of {self.planned} seeds have ended with every method. " if self.more else ""
-        return ended + self._power
+        more = self.seeds < self.planned
+        ended = f"{self.seeds} of {self.planned} seeds have ended with every method. " if more else ""
+        return ended + self._power()
 
-    @cached_property
-    def more(self) -> bool:
-        """Whether there are planned seeds with which not every method has ended."""
-        return self.seeds < self.planned
-
-    @cached_property
     def _power(self) -> str:
         others = len(self.methods) - 1
         tests = max(others, others * (others - 1) // 2)

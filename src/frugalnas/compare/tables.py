@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from math import prod
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from frugalnas import config, pareto, parts
 from frugalnas.compare.outcome import Truth
 from frugalnas.compare.runs import Run, run_of, write
-from frugalnas.core import InputError, Objective, Problem, nearest, screen
+from frugalnas.core import InputError, Problem, nearest, screen
 from frugalnas.distribute import InProcess
 from frugalnas.estimators.table import Table
 from frugalnas.objectives.count import COSTS
@@ -24,15 +23,10 @@ def problem_of(tree: Tree) -> Problem:
     """The problem of a configuration whose estimators are tables. Raises InputError for an objective it cannot have."""
     estimators = tuple(config.make("estimators", entry, {}) for entry in tree["estimators"])
     known = [*COSTS, "error"]  # not the test error: no search sees it
-    names = [*tree["objectives"], *(name for name in tree["limits"] if name not in tree["objectives"])]
-    for name in names:
+    for name in parts.objective_names(tree):
         if name not in known:
             raise InputError(f"unknown objective {name!r} of a table: {nearest(name, known)}")
-    objectives = [
-        Objective(name, COSTS.get(name), tree["limits"].get(name, math.inf), name in tree["objectives"])
-        for name in names
-    ]
-    return Problem(config.make("space", tree["space"], {}), tuple(objectives), estimators)
+    return Problem(config.make("space", tree["space"], {}), parts.objectives_of(tree), estimators)
 
 
 def searched(tree: Tree) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,19 +77,24 @@ def compare(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
-    return _finish(plan, folder, workers, progress)
+    with _locked(folder):
+        write(folder, plan)
+        return _finish(plan, folder, workers, progress)
 
 
 def resume(folder: Path, workers: int | None = None, progress: Progress | None = None) -> Outcome:
     """Go on with the comparison in `folder`, to its end; then write what came out, as `compare` does."""
-    return _finish(read(folder), folder, workers, progress)
+    with _locked(folder):
+        return _finish(read(folder), folder, workers, progress)
+
+
+def _locked(folder: Path) -> AbstractContextManager[None]:
+    return store.locked(folder / LOCK, f"{folder} is open in another process")
 
 
 def _finish(plan: Plan, folder: Path, workers: int | None, progress: Progress | None) -> Outcome:
-    with store.locked(folder / LOCK, f"{folder} is open in another process"):
-        write(folder, plan)
-        _work(plan, folder, workers, progress)
-        return write_outcome(folder)
+    _work(plan, folder, workers, progress)
+    return _written(plan, folder)
 
 
 def write_outcome(folder: Path) -> Outcome:
@@ -97,7 +102,10 @@ def write_outcome(folder: Path) -> Outcome:
 
     Returns what they were made of. Raises InputError as `outcome_of`.
     """
-    plan = read(folder)
+    return _written(read(folder), folder)
+
+
+def _written(plan: Plan, folder: Path) -> Outcome:
     outcome = outcome_of(plan, folder)
     texts = {PAGE: page_of(outcome, plan), RUNS_CSV: outcome.runs_csv(), CURVES_CSV: outcome.curves_csv()}
     for name, text in texts.items():

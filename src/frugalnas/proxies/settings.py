@@ -19,7 +19,6 @@ from frugalnas.ladder import name_of, parse
 from frugalnas.objectives.count import COSTS
 from frugalnas.record import Record
 from frugalnas.schema import Tree, construct
-from frugalnas.tasks.data import DataSource
 from frugalnas.variation import random_genotype
 
 METHOD = "proxies"
@@ -147,7 +146,7 @@ def outlook(tree: Tree) -> Outlook:
     space, names, rungs = parts.space_of(tree), names_of(tree, size_of(tree)), fidelities_of(tree)
     rng = np.random.default_rng(0)
     genotypes = [random_genotype(rng, space.domains) for _ in range(_SAMPLES)]
-    train = config.make("task", tree["task"], {"data": construct(DataSource, tree["data"])}).counts()["train"]
+    train = parts.task_of(tree).counts()["train"]
     works = [
         _images(rung, train) * sum(COSTS["macs"](space.at(rung), genotype) for genotype in genotypes) for rung in rungs
     ]

@@ -23,7 +23,7 @@ import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
 from frugalnas.pareto import crowded_keys, point
-from frugalnas.variation import mutate_gene, random_genotype
+from frugalnas.variation import bred_anew, mutate_gene, random_genotype
 
 
 @dataclass
@@ -62,14 +62,12 @@ class Aging:
         full = self._done + self._untold >= self.population
         if full and not self._living:
             return None
-        for _ in range(self.attempts):
-            candidate = self._breed(rng) if full else Candidate(random_genotype(rng, self.space.domains))
-            architecture = self.space.canonical(candidate.genotype)
-            if architecture not in self._asked:
-                break
-        self._asked.add(architecture)
+
+        def breed(_: int) -> Candidate:
+            return self._breed(rng) if full else Candidate(random_genotype(rng, self.space.domains))
+
         self._untold += 1
-        return candidate
+        return bred_anew(breed, self.space.canonical, self._asked, self.attempts)
 
     def tell(self, trial: Trial) -> None:
         """Learn a result; the oldest dies. Raises InputError for a done trial without a value for each objective."""

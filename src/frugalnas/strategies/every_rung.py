@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
-from frugalnas.variation import random_genotype
+from frugalnas.variation import bred_anew, random_genotype
 
 
 @dataclass
@@ -51,11 +51,9 @@ class EveryRung:
             self._next.clear()
 
     def _draw(self, rng: np.random.Generator) -> None:
-        for _ in range(self.redraws + 1):
-            genotype = random_genotype(rng, self.space.domains)
-            architecture = self.space.canonical(genotype)
-            if architecture not in self._drawn:
-                break
-        self._drawn.add(architecture)
+        domains = self.space.domains
+        drawn = bred_anew(
+            lambda _: Candidate(random_genotype(rng, domains)), self.space.canonical, self._drawn, self.redraws + 1
+        )
         self._accepted += 1
-        self._next.extend(Candidate(genotype, rung) for rung in range(self.rungs))
+        self._next.extend(Candidate(drawn.genotype, rung) for rung in range(self.rungs))

@@ -29,7 +29,7 @@ import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
 from frugalnas.pareto import crowded_keys, point
-from frugalnas.variation import mutate_gene, random_genotype
+from frugalnas.variation import bred_anew, mutate_gene, random_genotype
 
 
 @dataclass
@@ -87,15 +87,10 @@ class Hierarchical:
         level = next((level for level, slots in enumerate(self._slots) if slots), None)
         if level is None:
             return None
-        for _ in range(self.attempts):
-            child = self._breed(rng, self._parents[level])
-            architecture = self.space.canonical(child.genotype)
-            if architecture not in self._asked:
-                break
-        self._asked.add(architecture)
+        parents = self._parents[level]
         self._slots[level] -= 1
         self._untold += 1
-        return child
+        return bred_anew(lambda _: self._breed(rng, parents), self.space.canonical, self._asked, self.attempts)
 
     def tell(self, trial: Trial) -> None:
         """Learn a result; the last of a cycle begins the next. Raises InputError for a done trial without a value for

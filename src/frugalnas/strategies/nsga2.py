@@ -32,6 +32,7 @@ import numpy as np
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial, nearest
 from frugalnas.pareto import crowded_keys, point
 from frugalnas.variation import (
+    bred_anew,
     mutate_pair,
     polynomial_mutation,
     random_genotype,
@@ -92,14 +93,12 @@ class NSGA2:
         if self._generation == self.generations or len(self._done) + self._untold >= self._slots:
             return None
         exploits = self.exploit_from is not None and self.exploit_from <= self._generation
-        for attempt in range(self.attempts):
-            candidate = self._sample(rng) if exploits and attempt <= self.attempts // 2 else self._breed(rng)
-            architecture = self.space.canonical(candidate.genotype)
-            if architecture not in self._asked:
-                break
-        self._asked.add(architecture)
+
+        def breed(attempt: int) -> Candidate:
+            return self._sample(rng) if exploits and attempt <= self.attempts // 2 else self._breed(rng)
+
         self._untold += 1
-        return candidate
+        return bred_anew(breed, self.space.canonical, self._asked, self.attempts)
 
     def tell(self, trial: Trial) -> None:
         """Learn a result; the one that completes a generation selects the next parents. Raises InputError for a done

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
-from frugalnas.variation import random_genotype
+from frugalnas.variation import bred_anew, random_genotype
 
 
 @dataclass
@@ -27,13 +27,10 @@ class RandomSearch:
 
     def ask(self, rng: np.random.Generator) -> Candidate:
         """The next candidate."""
-        for _ in range(self.redraws + 1):
-            genotype = random_genotype(rng, self.space.domains)
-            architecture = self.space.canonical(genotype)
-            if architecture not in self._asked:
-                break
-        self._asked.add(architecture)
-        return Candidate(genotype)
+        domains = self.space.domains
+        return bred_anew(
+            lambda _: Candidate(random_genotype(rng, domains)), self.space.canonical, self._asked, self.redraws + 1
+        )
 
     def tell(self, trial: Trial) -> None:
         """Nothing is learnt."""

@@ -36,7 +36,7 @@ import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
 from frugalnas.pareto import point, ranks
-from frugalnas.variation import mutate_pair, random_genotype, uniform_crossover
+from frugalnas.variation import bred_anew, mutate_pair, random_genotype, uniform_crossover
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,8 @@ class Truncation:
         """The next candidate, bred with `rng`; None while the trials under way may complete the generation."""
         if self._generation == self.generations or len(self._told) + self._untold >= self._slots:
             return None
-        for _ in range(self.attempts):
-            candidate = self._breed(rng)
-            if candidate.genotype not in self._asked:
-                break
-        self._asked.add(candidate.genotype)
         self._untold += 1
-        return candidate
+        return bred_anew(lambda _: self._breed(rng), tuple, self._asked, self.attempts)
 
     def tell(self, trial: Trial) -> None:
         """Learn a result; the one that completes a generation selects the next elites. Raises InputError for a done
