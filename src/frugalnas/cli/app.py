@@ -35,6 +35,12 @@ app = typer.Typer(
 
     - `frugalnas fit --data shoes/ --limit params=200k --minutes 60`: all of it in one step
 
+    Which search, and how far to trust it:
+
+    - `frugalnas compare --methods eeea,econas --data shoes/`: which method is best on your images, beside random search
+
+    - `frugalnas proxies --data shoes/`: which cheap training orders networks as a careful one does
+
     Without `--data` every command works on images that come with the package.
     """,
 )
