@@ -703,7 +703,12 @@ def test_a_known_data_set_without_root_or_torchvision(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(
     ("given", "hint"),
-    [("cifar-10", "did you mean 'cifar10'?"), ("zzz", "known: fashion-mini, cifar10"), ("flower", "flowers'?")],
+    [
+        ("cifar-10", "did you mean 'cifar10'?"),
+        ("/some/where/with/a/long/name/cifar-10", "did you mean 'cifar10'?"),
+        ("zzz", "known: fashion-mini, cifar10"),
+        ("flower", "flowers'?"),
+    ],
 )
 def test_an_unknown_source_names_the_nearest(tmp_path: Path, given: str, hint: str, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "flowers").mkdir()

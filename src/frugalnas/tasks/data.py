@@ -96,7 +96,7 @@ def kind_of(source: DataSource) -> str:
         raise InputError(f"{path} is neither a folder nor an .npz file; known data sets: {', '.join(NAMES)}")
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     close = get_close_matches(path.name, beside, n=1, cutoff=0.7)
-    hint = f"did you mean {str(path.parent / close[0])!r}?" if close else nearest(source.source, NAMES)
+    hint = f"did you mean {str(path.parent / close[0])!r}?" if close else nearest(path.name, NAMES)
     raise InputError(f"there is no data set, folder or file {source.source!r}; {hint}")
 
 
