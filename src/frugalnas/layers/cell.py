@@ -107,6 +107,10 @@ class CellNetwork(nn.Module):
         wanted = (first - 1, second - 1, len(self.cells) - 1)
         return [out for number, out in enumerate(self._outputs(x)) if number in wanted]
 
+    def blocks(self, x: Tensor) -> list[Tensor]:
+        """The maps (N, C_i, H_i, W_i) that the stem and each cell give, in their order."""
+        return [self.stem[1](self.stem[0](x)), *self._outputs(x)]
+
     def embed(self, x: Tensor) -> Tensor:
         """The last map, averaged over its pixels: (N, D)."""
         for x in self._outputs(x):  # noqa: B007, B020

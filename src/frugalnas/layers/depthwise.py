@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -54,7 +53,6 @@ class _Unstrided(torch.autograd.Function):
         return F.conv2d(x, weight, None, 1, dilation * (weight.shape[2] // 2), dilation, len(weight))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         dilation, groups = ctx.dilation, len(weight)

@@ -39,13 +39,15 @@ class Graph:
     """All that is needed to build, count or export one network.
 
     `image`: shape (C, H, W). `scales`: the values that are the last ones of their size, which a dense task reads;
-    the last value is the last of them.
+    the last value is the last of them. `blocks`: the values that the stem and each cell or other repeated part give;
+    () where those of `scales` are all that is known.
     """
 
     image: Shape
     nodes: tuple[Node, ...]
     classes: int
     scales: tuple[int, ...]
+    blocks: tuple[int, ...] = ()
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:

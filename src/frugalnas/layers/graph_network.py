@@ -36,6 +36,10 @@ class GraphNetwork(nn.Module):
         """The last map (N, C_i, H_i, W_i) of each size, the largest first."""
         return self._maps(x, self.plan.scales)
 
+    def blocks(self, x: Tensor) -> list[Tensor]:
+        """The maps (N, C_i, H_i, W_i) that the stem and each cell give; a cell that gives its input has none."""
+        return self._maps(x, self.plan.blocks or self.plan.scales)
+
     def embed(self, x: Tensor) -> Tensor:
         """The last map, averaged over its pixels: (N, D)."""
         return functional.adaptive_avg_pool2d(self._maps(x, self.plan.scales[-1:]).pop(), 1).flatten(1)

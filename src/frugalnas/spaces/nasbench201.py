@@ -127,17 +127,19 @@ class NasBench201:
     def network(self, genotype: Genotype) -> Graph:
         """The network as plain data, for builders, counters and exporters."""
         check_genes(genotype, self.domains)
-        nodes, scales = [Node((0,), _stem(self))], []
+        nodes, scales, blocks = [Node((0,), _stem(self))], [], [1]
         value, before = 1, 0  # the newest map, and its side where a stage ended
         for width, side in _stages(self):
             if before:
                 scales.append(value)
                 value = _add_reduction(nodes, value, width, before)
+                blocks.append(value)
             for _ in range(self.cells):
                 value = _add_cell(nodes, value, genotype, width)
+                blocks.append(value)
             before = side
         nodes.append(Node((value,), _last(self)))
-        return Graph(_image(self), tuple(nodes), self.classes, (*scales, len(nodes)))
+        return Graph(_image(self), tuple(nodes), self.classes, (*scales, len(nodes)), tuple(blocks))
 
     def build(self, genotype: Genotype) -> GraphNetwork:
         """The network with freshly initialised weights from torch's global generator."""
