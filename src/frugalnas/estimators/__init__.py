@@ -4,5 +4,12 @@ from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.estimators.shared_weights import SharedWeights
 from frugalnas.estimators.table import Table
 from frugalnas.estimators.train import Train
+from frugalnas.estimators.zero_cost import ZeroCost
 
-ESTIMATORS = {"train": Train, "random_weights": RandomWeights, "shared_weights": SharedWeights, "table": Table}
+ESTIMATORS = {
+    "train": Train,
+    "random_weights": RandomWeights,
+    "shared_weights": SharedWeights,
+    "table": Table,
+    "zero_cost": ZeroCost,
+}

@@ -11,31 +11,21 @@ The default head is ridge regression in closed form, which has no learning rate;
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from statistics import fmean, stdev
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
+from frugalnas.layers.initialise import Init, draw_seed, initialise
 from frugalnas.tasks.classification import Classification, stratified
 from frugalnas.tasks.statistics import calibrate, embed
 
-Init = Literal["kaiming_normal", "kaiming_uniform", "xavier", "orthogonal", "default"]
 Normalisation = Literal["calibrated", "batch", "default"]
 Head = Literal["ridge", "sgd"]
-
-INITS: dict[str, Callable[[Tensor], Tensor]] = {
-    "kaiming_normal": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
-    "kaiming_uniform": partial(nn.init.kaiming_uniform_, mode="fan_out", nonlinearity="relu"),
-    "xavier": nn.init.xavier_normal_,
-    "orthogonal": nn.init.orthogonal_,
-}
 
 
 @dataclass(frozen=True)
@@ -113,24 +103,10 @@ class RandomWeights:
         return float(((new @ weights + bias).argmax(1) != truth).double().mean())
 
 
-def draw_seed(seed: int, draw: int) -> int:
-    """The seed of one draw of the weights: a non-negative integer below 2**63."""
-    return int(np.random.SeedSequence(seed, spawn_key=(draw,)).generate_state(1, np.uint64)[0] >> 1)
-
-
 def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Images and labels in random order, labels on the CPU: a batch of one class would have that class's statistics."""
     order = torch.randperm(len(labels))
     return images[order.to(images.device)], labels.cpu()[order]
-
-
-def initialise(model: nn.Module, init: Init) -> None:
-    """Draw the weights of all convolutions anew, from torch's global generator."""
-    if init == "default":
-        return
-    for parameter in model.parameters():
-        if parameter.ndim == 4:  # (out, in / groups, k, k): a convolution's, whatever its class
-            INITS[init](parameter)
 
 
 def standardise(known: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:

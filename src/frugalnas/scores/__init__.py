@@ -1,9 +1,9 @@
 """What an untrained network promises: scores that need one batch of images and no training.
 
-A score is a function of a network, a batch and a generator for what it draws: `images` float and normalised (N, C, H,
-W), `labels` int64 (N,). Larger is better, as published. It leaves the network as it was, with its weights, gradients and
-mode. It may be infinite or no number, of a network without a path from image to output for instance; it never raises
-for that.
+A score is a function of a network, a batch and a generator for what it draws: `images` float and normalised, of shape
+(N, C, H, W), `labels` int64 (N,). Larger is better, as published. It leaves the network as it was, with its weights,
+gradients and mode. It may be infinite or no number, of a network without a path from image to output for instance; it
+never raises for that.
 """
 
 from collections.abc import Callable

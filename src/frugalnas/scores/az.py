@@ -3,8 +3,8 @@
 Lee, Ham: "AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search", CVPR 2024, arXiv 2403.19232. The maps
 x_l that the blocks of a network (the stem, then its cells) give for images of noise:
 
-- expressivity of a block: the entropy of the eigenvalues, as shares of their sum, of the covariance of the pixels of x_l
-  in the space of channels; of a network: the sum over its blocks.
+- expressivity of a block: the entropy of the eigenvalues, as shares of their sum, of the covariance of the channels of
+  x_l over pixels; of a network: the sum over its blocks.
 - progressivity: the least difference of the expressivity of a block and that of the block before.
 - trainability: the mean over blocks but the first of -s - 1/s + 2, where s is the spectral norm of the mean over pixels
   of g_in g_out^T; g_out is -1 or 1 at random, g_in what goes backward through the block. At best 0, where s = 1.

@@ -5,8 +5,8 @@ The code of an image has a bit for each unit of each ReLU: whether it passes. K_
 many units their codes agree; the score is log |det K_H|.
 
 SWAP. Peng, Song, Fayek, Ciesielski, Chang: "SWAP-NAS: Sample-Wise Activation Patterns for Ultra-fast NAS", ICLR 2024,
-arXiv 2403.04161. The pattern of a unit has a bit for each image: whether it passes; the score is the number of different
-patterns. Regularised, it is multiplied by exp(-(params - mu)^2 / sigma).
+arXiv 2403.04161. The pattern of a unit has a bit for each image: whether it passes; the score is the number of
+different patterns. Regularised, it is multiplied by exp(-(params - mu)^2 / sigma).
 
 Differences from the papers: ReLUs that do not run are not counted. (NASWOT's code also leaves out those that the loss
 does not depend on; here only those do not run.)

@@ -3,9 +3,10 @@
 Abdelfattah, Mehrotra, Dudziak, Lane: "Zero-Cost Proxies for Lightweight NAS", ICLR 2021, arXiv 2101.08134, who made
 scores of networks of saliences of weights: Lee, Ajanthan, Torr: "SNIP: Single-shot Network Pruning Based on Connection
 Sensitivity", ICLR 2019, arXiv 1810.02340; Wang, Zhang, Grosse: "Picking Winning Tickets Before Training by Preserving
-Gradient Flow" (GraSP), ICLR 2020, arXiv 2002.07376; Turner, Crowley, O'Boyle, Storkey, Gray: "BlockSwap: Fisher-guided
-Block Substitution for Network Compression on a Budget", ICLR 2020, arXiv 1906.04113. And Li, Yang, Bhardwaj, Marculescu:
-"ZiCo: Zero-shot NAS via Inverse Coefficient of Variation on Gradients", ICLR 2023, arXiv 2301.11300.
+Gradient Flow" (GraSP), ICLR 2020, arXiv 2002.07376; Turner, Crowley, O'Boyle, Storkey, Gray: "BlockSwap:
+Fisher-guided Block Substitution for Network Compression on a Budget", ICLR 2020, arXiv 1906.04113. And Li, Yang,
+Bhardwaj, Marculescu: "ZiCo: Zero-shot NAS via Inverse Coefficient of Variation on Gradients", ICLR 2023, arXiv
+2301.11300.
 
 With the mean cross-entropy L of the batch and the weights w of convolutions and linear layers, biases and batch
 normalisations left out; a weight that the loss does not depend on counts as 0:

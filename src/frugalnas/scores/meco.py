@@ -1,8 +1,8 @@
 """MeCo: how independent the channels of each map are, for one image of noise.
 
 Jiang, Wang, Bie: "MeCo: Zero-Shot NAS with One Data and Single Forward Pass via Minimum Eigenvalue of Correlation",
-NeurIPS 2023: the sum over layers of the least eigenvalue of the Pearson correlation matrix of the layer's channels, each
-of them a vector of pixels.
+NeurIPS 2023: the sum over layers of the least eigenvalue of the Pearson correlation matrix of the layer's channels,
+each of them a vector of pixels.
 
 Differences from the paper
 - Layers are what has no layers inside and gives maps of several channels. (The released code also looks at modules that
