@@ -3,9 +3,15 @@
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.spaces.macro import MacroSpace
 from frugalnas.spaces.nasbench201 import NasBench201
+from frugalnas.spaces.nasbench_macro import NasBenchMacro
 
-AnySpace = CellSpace | MacroSpace | NasBench201
-SPACES: dict[str, type[AnySpace]] = {"cell": CellSpace, "macro": MacroSpace, "nasbench201": NasBench201}
+AnySpace = CellSpace | MacroSpace | NasBench201 | NasBenchMacro
+SPACES: dict[str, type[AnySpace]] = {
+    "cell": CellSpace,
+    "macro": MacroSpace,
+    "nasbench201": NasBench201,
+    "nasbench_macro": NasBenchMacro,
+}
 
 
 def name_of(space: AnySpace) -> str:
