@@ -1,11 +1,22 @@
-"""Random-weight evaluation (RWE): only a linear classifier on the features of an untrained network is trained.
+"""Random-weight evaluation (RWE): an untrained network is rated by its features, on which at most a linear classifier
+is fitted.
 
 Hu, Cheng, He, Lu: "Multi-objective Neural Architecture Search with Almost No Training", EMO 2021, arXiv 2011.13591;
 Hu, Cheng, He, Lu, Wang, Zhang: "Accelerating Multi-Objective Neural Architecture Search by Random-Weight Evaluation",
 Complex & Intelligent Systems 9 (2023), arXiv 2110.05242.
 
-Differences from the paper: what it leaves open is an argument here (draws, images, initialisation, normalisation).
-The default head is ridge regression in closed form, which has no learning rate; `head="sgd"` is the paper's kind.
+The papers' score is `error`: train the last layer, keep all other weights random, measure the validation error. Others
+come from the same features: `fit`, the error of the same classifier on the images it was fitted to, and the scores of
+`scores.spectrum`, which ask how richly the features span the images, and need neither labels nor validation images.
+Which of them to trust, and where, is measured in docs/estimators.md: on NAS-Bench-201 `freedom` orders networks better
+than counting their parameters does, and `error` hardly orders them at all.
+
+Differences from the papers
+- What they leave open is an argument here: draws, images, initialisation, normalisation, features, pooling.
+- The default head is ridge regression in closed form, which has no learning rate; `head="sgd"` is the papers' kind.
+- By default the features are those of every size of map, each averaged over a grid of 2 x 2 cells; the papers' are
+  those that the network's classifier reads: `features="last"`, `pool=1`.
+- The images and their order are the same for all networks.
 """
 
 from __future__ import annotations
@@ -21,127 +32,167 @@ from torch.nn import functional as F
 
 from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
 from frugalnas.layers.initialise import Init, draw_seed, initialise
-from frugalnas.tasks.classification import Classification, stratified
+from frugalnas.scores.spectrum import Spectrum, effective_rank, freedom, log_determinant, pooled, spectrum, standardise
+from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.statistics import calibrate, embed
 
 Normalisation = Literal["calibrated", "batch", "default"]
+Maps = Literal["last", "scales"]
 Head = Literal["ridge", "sgd"]
+Score = Literal["error", "fit", "freedom", "log_determinant", "effective_rank"]
+INTERVAL = "_ci"  # ends the name of a half-width
 
 
 @dataclass(frozen=True)
 class RandomWeights:
-    """Validation error of a linear classifier on frozen random features, averaged over `draws` of the weights.
+    """Scores of frozen random features, each averaged over `draws` of the weights.
 
-    `fidelity`: size of the network, resolution and share of the training images; its epochs play no part. `images`:
-    training images for the classifier, stratified, 0 = all of that share. `init`: of the convolutions; "default" keeps
-    the network's own. `normalisation` of the features: "calibrated" = the statistics of `calibration` training images,
-    then frozen; "batch" = of the batch at hand, also for validation images; "default" = mean 0 and variance 1.
-    `head`: "ridge" with the best of `penalties` by leave-one-out error, or "sgd", `epochs` of softmax regression at
-    learning rate `lr`. Raises InputError for values out of range.
+    `scores`: which values to give, `error` and `fit` as shares in [0, 1], the others negated as larger is better; only
+    `error` needs a pass over the validation images. `fidelity`: size of the network, resolution and share of the
+    training images; its epochs play no part. `images`: training images that features are computed of, stratified, 0 =
+    all of that share. `init`: of the convolutions; "default" keeps the network's own. `normalisation` of the
+    features: "calibrated" = the statistics of `calibration` training images, then frozen; "batch" = of the batch at
+    hand, also for validation images; "default" = mean 0 and variance 1. `features`: the "last" maps or those of all
+    "scales"; each averaged over `pool` x `pool` cells. `head`: "ridge" with the best of `penalties` by leave-one-out
+    error, or "sgd", `epochs` of softmax regression at learning rate `lr`. `penalty`: of the spectrum's scores.
+    Raises InputError for values out of range.
     """
 
     task: Classification = field(default_factory=Classification)
     fidelity: Fidelity = field(default_factory=Fidelity)
+    scores: tuple[Score, ...] = ("error", "fit", "freedom", "log_determinant", "effective_rank")
     draws: int = 1
-    images: int = 2048
+    images: int = 512
     init: Init = "kaiming_normal"
     normalisation: Normalisation = "calibrated"
-    calibration: int = 1024
+    calibration: int = 256
+    features: Maps = "scales"
+    pool: int = 2
     head: Head = "ridge"
     penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     epochs: int = 30
     lr: float = 0.1
+    penalty: float = 1e-4
 
     def __post_init__(self) -> None:
-        for name, known in (("init", Init), ("normalisation", Normalisation), ("head", Head)):
+        for name, known in (("init", Init), ("normalisation", Normalisation), ("features", Maps), ("head", Head)):
             if getattr(self, name) not in get_args(known):
                 raise InputError(
                     f"unknown {name} {getattr(self, name)!r}: {nearest(getattr(self, name), get_args(known))}"
                 )
-        for name, least in (("draws", 1), ("images", 0), ("calibration", 2), ("epochs", 1)):
+        for score in self.scores:
+            if score not in get_args(Score):
+                raise InputError(f"unknown score {score!r} of random_weights: {nearest(score, get_args(Score))}")
+        if not self.scores or len(set(self.scores)) < len(self.scores):
+            raise InputError(f"random_weights.scores = {', '.join(self.scores)}: expected one or more, none twice")
+        for name, least in (("draws", 1), ("images", 0), ("calibration", 2), ("pool", 1), ("epochs", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"random_weights.{name} = {getattr(self, name)}: expected {least} or more")
         if not self.penalties or min(self.penalties) <= 0:
             raise InputError(f"random_weights.penalties = {self.penalties}: expected one or more positive numbers")
-        if not 0 < self.lr < math.inf:
-            raise InputError(f"random_weights.lr = {self.lr}: expected a positive number")
+        for name in ("lr", "penalty"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"random_weights.{name} = {getattr(self, name)}: expected a positive number")
 
     @property
     def values(self) -> tuple[str, ...]:
-        return ("error", "error_std") if self.draws > 1 else ("error",)
+        ends = ("", INTERVAL) if self.draws > 1 else ("",)
+        return tuple(f"{score}{end}" for end in ends for score in self.scores)
 
     def evaluate(self, candidate: Candidate, space: Space, seed: int) -> dict[str, float]:
-        """`error` on the validation part: the mean over the draws; with several also `error_std`, their deviation."""
+        """The mean of each score over the draws; with several also the half-width of its 95 % confidence interval, by
+        Student's t, as `error_ci` and so on."""
         sized = space.at(self.fidelity)
-        errors = []
+        drawn: list[dict[Score, float]] = []
         for draw in range(self.draws):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(draw_seed(seed, draw))
-                errors.append(self._error(self.task.attach(sized.build(candidate.genotype))))
-        spread = {"error_std": stdev(errors)} if self.draws > 1 else {}
-        return {"error": fmean(errors)} | spread
+                drawn.append(self.rate(self.task.attach(sized.build(candidate.genotype))))
+        found = {score: [each[score] for each in drawn] for score in self.scores}
+        values: dict[str, float] = {score: fmean(each) for score, each in found.items()}
+        if self.draws > 1:
+            values |= {f"{score}{INTERVAL}": half_width(each) for score, each in found.items()}
+        return values
 
-    def _error(self, model: nn.Module) -> float:
+    def rate(self, model: nn.Module) -> dict[Score, float]:
+        """The scores of one network, whose convolutions are drawn anew from torch's global generator."""
         initialise(model, self.init)
-        images, labels = self.task.images("train", self.fidelity)
-        if self.images and self.images < len(labels):
-            picks = stratified(labels.cpu().numpy(), self.images / len(labels), self.task.data.seed)
-            images, labels = images[picks], labels[picks]
-        images, labels = shuffled(images, labels)
-        unseen, truth = shuffled(*self.task.images("validation", self.fidelity))
+        pixels, labels = self.task.sample("train", self.fidelity, self.images)
+        parts, validates = [pixels], "error" in self.scores
+        if validates:
+            unseen, truth = self.task.sample("validation", self.fidelity, 0)
+            parts.append(unseen)
+        known, *rest = self._features(model, parts)
+        known, new = standardise(known, rest[0] if validates else known[:0])
+        found, labels = spectrum(known), labels.cpu()
+        values: dict[Score, float] = {
+            "freedom": -freedom(found, self.penalty),
+            "log_determinant": -log_determinant(found, self.penalty),
+            "effective_rank": -effective_rank(found),
+        }
+        if validates or "fit" in self.scores:
+            weights, bias = self._classifier(known, labels, found)
+            values["fit"] = wrong(known @ weights + bias, labels)
+            if validates:
+                values["error"] = wrong(new @ weights + bias, truth.cpu())
+        return {score: values[score] for score in self.scores}
+
+    def _features(self, model: nn.Module, parts: list[Tensor]) -> list[Tensor]:
+        """Those (n, D) of each part, uint8 images (n, C, H, W); the first part calibrates."""
         normalise, batch = self.task.normalisation(), self.task.batch
+
+        def read(x: Tensor) -> Tensor:
+            maps: list[Tensor] = model.features(x)  # type: ignore[operator]
+            return pooled(maps[-1:] if self.features == "last" else maps, self.pool)
+
         if self.normalisation == "calibrated":
-            calibrate(model, images[: self.calibration], normalise, batch)
+            calibrate(model, parts[0][: self.calibration], normalise, batch)
         live = self.normalisation == "batch"
-        known, new = (embed(model, part, normalise, batch, live) for part in (images, unseen))  # (n, D), (m, D)
-        known, new = standardise(known, new)
+        return [embed(model, part, normalise, batch, live, read) for part in parts]
+
+    def _classifier(self, known: Tensor, labels: Tensor, found: Spectrum) -> tuple[Tensor, Tensor]:
         classes = self.task.facts()["classes"]
         if self.head == "ridge":
-            weights, bias = ridge(known, labels, classes, self.penalties)
-        else:
-            weights, bias = softmax_regression(known, labels, classes, self.epochs, self.lr)
-        return float(((new @ weights + bias).argmax(1) != truth).double().mean())
+            return ridge(known, labels, classes, self.penalties, found)
+        return softmax_regression(known, labels, classes, self.epochs, self.lr)
 
 
-def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Images and labels in random order, labels on the CPU: a batch of one class would have that class's statistics."""
-    order = torch.randperm(len(labels))
-    return images[order.to(images.device)], labels.cpu()[order]
+def half_width(values: list[float]) -> float:
+    """That of the 95 % confidence interval of the mean of two values or more, by Student's t."""
+    from scipy.stats import t  # half a second, which only several draws take
+
+    return float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
 
 
-def standardise(known: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (n, D) and (m, D) with the mean and deviation of `known`, as doubles; constant features become 0."""
-    known, new = known.double(), new.double()
-    mean, deviation = known.mean(0), known.std(0, correction=0)
-    scale = torch.where(deviation > 1e-12, 1 / deviation, 0)
-    return (known - mean) * scale, (new - mean) * scale
+def wrong(logits: Tensor, labels: Tensor) -> float:
+    """The share of logits (n, classes) whose largest is not the label's (n,)."""
+    return float((logits.argmax(1) != labels).double().mean())
 
 
-def ridge(features: Tensor, labels: Tensor, classes: int, penalties: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+def ridge(
+    features: Tensor, labels: Tensor, classes: int, penalties: tuple[float, ...], found: Spectrum
+) -> tuple[Tensor, Tensor]:
     """Weights (D, classes) and bias (classes,) of ridge regression on +-1 targets, best penalty by `leave_one_out`.
 
-    Minimises |features W + bias - targets|^2 + n penalty |W|^2 for centred `features` (n, D); the bias is free.
+    Minimises |features W + bias - targets|^2 + n penalty |W|^2 for centred `features` (n, D), whose spectrum is
+    `found`; the bias is free. With the kernel's eigenvectors U: W = features^T U (n l + n penalty)^-1 U^T targets.
     """
     targets = 2 * F.one_hot(labels, classes).to(features.dtype) - 1  # (n, classes)
-    values, vectors = torch.linalg.eigh(features.T @ features)
-    rotated = features @ vectors  # (n, D)
-    losses = [leave_one_out(rotated, values, targets, penalty) for penalty in penalties]
+    losses = [leave_one_out(found, targets, penalty) for penalty in penalties]
     best = penalties[losses.index(min(losses))]
-    shrunk = (rotated.T @ targets) / (values.clamp(min=0) + len(labels) * best)[:, None]
-    return vectors @ shrunk, targets.mean(0)
+    damping = found.images * (found.values + best)  # (r,)
+    return features.T @ (found.vectors @ ((found.vectors.T @ targets) / damping[:, None])), targets.mean(0)
 
 
-def leave_one_out(rotated: Tensor, values: Tensor, targets: Tensor, penalty: float) -> float:
+def leave_one_out(found: Spectrum, targets: Tensor, penalty: float) -> float:
     """Mean squared error of predicting each target from a fit to all others; exact, without refitting.
 
-    `rotated` (n, D): centred features on the eigenvectors of their Gram matrix, whose eigenvalues are `values` (D,).
     The residual without observation i is its residual divided by 1 - h_i, h the diagonal of the hat matrix, which has
     1 / n for the free bias (Allen 1974; Golub, Heath and Wahba 1979). The penalty stays n times `penalty`.
     """
-    n = len(targets)
-    damping = values.clamp(min=0) + n * penalty  # (D,)
-    fitted = targets.mean(0) + rotated @ ((rotated.T @ targets) / damping[:, None])
-    hat = 1 / n + (rotated.square() / damping).sum(1)  # (n,)
+    shrink = found.values / (found.values + penalty)  # (r,)
+    fitted = targets.mean(0) + (found.vectors * shrink) @ (found.vectors.T @ targets)
+    hat = 1 / found.images + (found.vectors.square() * shrink).sum(1)  # (n,)
     return float(((targets - fitted) / (1 - hat)[:, None]).square().mean())
 
 

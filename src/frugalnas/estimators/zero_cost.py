@@ -26,7 +26,7 @@ from frugalnas.core import Candidate, Fidelity, Genotype, InputError, Space, nea
 from frugalnas.layers.initialise import Init, draw_seed, initialise
 from frugalnas.objectives import count
 from frugalnas.scores import SCORES
-from frugalnas.tasks.classification import Classification, stratified
+from frugalnas.tasks.classification import Classification
 
 SIZES: dict[str, Callable[[Any, Genotype], float]] = {"more_params": count.params, "more_macs": count.macs}
 
@@ -86,12 +86,8 @@ class ZeroCost:
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """The images, normalised, in an order without a pattern, and their labels: the same for all candidates."""
-        pixels, labels = self.task.images("train", self.fidelity)
-        own = self.task.data.seed
-        picks = torch.from_numpy(stratified(labels.cpu().numpy(), min(1.0, self.images / len(labels)), own))
-        order = torch.randperm(len(picks), generator=torch.Generator().manual_seed(own))[: self.images]
-        chosen = picks[order].to(labels.device)
-        return self.task.normalisation()(pixels[chosen]), labels[chosen]
+        pixels, labels = self.task.sample("train", self.fidelity, self.images)
+        return self.task.normalisation()(pixels), labels
 
 
 def _check(name: str) -> None:

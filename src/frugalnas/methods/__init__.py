@@ -4,7 +4,7 @@ A page is data: its `PRESETS` map a name to a configuration tree, and every key 
 constructor that the section names. Keys that a preset leaves out have the constructor's defaults.
 """
 
-from frugalnas.methods import amoebanet, econas, eeea, nsganet, random_search, relativenas
+from frugalnas.methods import amoebanet, econas, eeea, nsganet, random_search, relativenas, rwe
 
 METHODS = {
     "eeea": eeea,
@@ -12,5 +12,6 @@ METHODS = {
     "relativenas": relativenas,
     "econas": econas,
     "nsganet": nsganet,
+    "rwe": rwe,
     "amoebanet": amoebanet,
 }

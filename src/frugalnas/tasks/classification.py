@@ -72,6 +72,18 @@ class Classification:
         samples = fidelity.samples if part == "train" else 1.0
         return _resident(self.data, part, fidelity.resolution, samples, device_of(self.device))
 
+    def sample(self, part: Part, fidelity: Fidelity, count: int) -> tuple[Tensor, Tensor]:
+        """As `images`, but at most `count` of them (0: all), stratified by class, in an order without a pattern.
+
+        The same ones for every candidate, so that what is compared on them differs by the networks only.
+        """
+        images, labels = self.images(part, fidelity)
+        share = min(1.0, count / len(labels)) if count else 1.0
+        picks = torch.from_numpy(stratified(labels.cpu().numpy(), share, self.data.seed))
+        order = torch.randperm(len(picks), generator=torch.Generator().manual_seed(self.data.seed))
+        chosen = picks[order][: count or None].to(labels.device)
+        return images[chosen], labels[chosen]
+
     def normalisation(self) -> Normalise:
         """That of the whole training part at the resolution of the data."""
         return _normalisation(self.data, device_of(self.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +31,19 @@ def calibrate(model: nn.Module, images: Tensor, normalise: Normalise, batch: int
 
 
 @torch.inference_mode()
-def embed(model: nn.Module, images: Tensor, normalise: Normalise, batch: int, batch_statistics: bool) -> Tensor:
-    """Features (N, D), on the CPU, of uint8 images (N, C, H, W); in about equal batches of at most `batch`."""
+def embed(
+    model: nn.Module,
+    images: Tensor,
+    normalise: Normalise,
+    batch: int,
+    batch_statistics: bool,
+    read: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Features (N, D), on the CPU, of uint8 images (N, C, H, W); in about equal batches of at most `batch`.
+
+    `read` makes the features (n, D) of a normalised batch, by default `model.embed`.
+    """
     model.train(batch_statistics)
     parts = images.tensor_split(math.ceil(len(images) / batch))
-    return torch.cat([model.embed(normalise(part)) for part in parts]).cpu()  # type: ignore[operator]
+    made: Callable[[Tensor], Tensor] = read or model.embed  # type: ignore[assignment]
+    return torch.cat([made(normalise(part)) for part in parts]).cpu()
