@@ -51,7 +51,8 @@ def snip(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Ge
 
 def grasp(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
     """How much the norm of the gradient changes, to first order, with the weights: the sum of -w (H g)."""
-    subject = probe(network)
+    # On a CPU the second derivatives of convolutions are about twice as fast with channels first.
+    subject = probe(network).to(memory_format=torch.contiguous_format)
     kept = weights(subject)
     first = gradients(loss(subject, images, labels), kept, differentiable=True)
     second = gradients(torch.stack([(each.detach() * each).sum() for each in first]).sum(), kept)  # H g

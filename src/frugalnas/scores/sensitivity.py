@@ -18,9 +18,9 @@ Differences from the papers
   precision. The paper prunes networks and has no score of a network.
 - zen keeps all connections; the paper takes residual ones out, which in a space of cells are not told from others. One
   pair of Gaussian images for each image of the batch, one draw of the weights (32 in the paper). The variances are
-  those of the batch x, as in the paper. (The released code reads the running ones, after two batches mostly their initial
-  1, and has the sum of absolute values in place of the norm.) A batch normalisation of a constant has no deviation and
-  is left out.
+  those of the batch x, as in the paper. (The released code reads the running ones, after two batches mostly
+  their initial 1, and has the sum of absolute values in place of the norm.) A batch normalisation of a constant has no
+  deviation and is left out.
 - The eigenvalues of jacob_cov are clamped to 0 from below.
 """
 
