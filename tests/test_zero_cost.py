@@ -97,7 +97,7 @@ def test_scores_of_the_gradient_are_those_of_softmax_regression() -> None:
         "grad_norm": np.linalg.norm(gradient),
         "snip": np.abs(by_hand.w * gradient).sum(),
         "grasp": -(by_hand.w * by_hand.hessian_times(gradient)).sum(),
-        "fisher": np.square(by_hand.logits() * (by_hand.p() - by_hand.y) / N).mean(0).sum() / 2,
+        "fisher": 32 * np.square(by_hand.logits() * (by_hand.p() - by_hand.y) / N).mean(0).sum() / 2,
     }
     for name, value in expected.items():
         assert score(name, network, images, labels) == pytest.approx(value, rel=1e-4), name
@@ -131,7 +131,8 @@ def test_fisher_sees_what_a_convolution_gives_and_not_what_a_rectifier_makes_of_
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     g = (p - np.eye(CLASSES)[labels.numpy()]) / N
     back = (g @ v).reshape(a.shape) * (a > 0)
-    expected = (np.square((a * back).sum((2, 3))).mean(0).sum() + np.square(logits * g).mean(0).sum()) / 2
+    of_maps, of_logits = np.square((a * back).sum((2, 3))).mean(0).sum(), np.square(logits * g).mean(0).sum()
+    expected = (2 * of_maps + 64 * of_logits) / 2  # a channel of the maps has 2 weights, a logit 64
     assert score("fisher", network, images, labels) == pytest.approx(expected, rel=1e-4)
 
 
@@ -497,7 +498,7 @@ def test_a_network_without_a_path_fails_with_a_reason() -> None:
         ({"scores": ("az_nas",)}, "ask for its components az_expressivity, az_progressivity"),
         ({"scores": ()}, "expected one or more"),
         ({"scores": ("zen", "zen")}, "none of them twice"),
-        ({"images": 1}, "zero_cost.images = 1: expected 2 or more"),
+        ({"images": 3}, "zero_cost.images = 3: expected 4 or more"),
         ({"draws": 0}, "zero_cost.draws = 0: expected 1 or more"),
         ({"init": "xavir"}, "did you mean 'xavier'?"),
     ],

@@ -54,7 +54,7 @@ class ZeroCost:
             raise InputError(f"zero_cost.scores = {', '.join(self.scores)}: expected one or more, none of them twice")
         if self.init not in get_args(Init):
             raise InputError(f"unknown init {self.init!r}: {nearest(self.init, get_args(Init))}")
-        for name, least in (("images", 2), ("draws", 1)):
+        for name, least in (("images", 4), ("draws", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"zero_cost.{name} = {getattr(self, name)}: expected {least} or more")
 
