@@ -343,6 +343,16 @@ def test_a_block_that_does_not_read_the_one_before_is_left_out_of_trainability()
     assert score("az_trainability", graph(*nodes[:2], blocks=(1, 2)), *batch()) == -math.inf
 
 
+def test_blocks_are_the_stem_the_cells_and_what_halves_the_size() -> None:
+    images, _ = batch(side=8)
+    network = NASBENCH.build((3, 2, 3, 3, 4, 1))
+    maps = network.blocks(images)
+    assert [tuple(each.shape[1:]) for each in maps] == [(4, 8, 8)] * 2 + [(8, 4, 4)] * 2 + [(16, 2, 2)] * 2
+    assert len(NASBENCH.build((0, 0, 0, 1, 0, 0)).blocks(images)) == 3  # cells that give their input are none
+    assert [each.shape[1] for each in built("cell").blocks(images)] == [12, 4, 8, 16]
+    assert len(built("macro").blocks(images)) == 3  # its phases
+
+
 def test_az_nas_adds_up_the_logarithms_of_ranks() -> None:
     components = np.array([[3.0, 1, 2, 5], [1, 2, -math.inf, 5], [2, 3, math.nan, 1]])
     third, two_thirds = math.log(1 / 3), math.log(2 / 3)
