@@ -15,7 +15,7 @@ normalisations left out; a weight that the loss does not depend on counts as 0:
 - snip: the sum over weights of |w dL/dw|.
 - grasp: the sum over weights of -w (H g), where g = dL/dw and H is the Hessian of L.
 - fisher: the sum over layers and their channels of 1/2 the mean over images of (sum over pixels of a dL/da) squared,
-  where a is what the layer gives, times the weights of the channel.
+  where a is what the layer gives, times the number of weights of the channel.
 - zico: the sum over layers of the logarithm of the sum over weights of E|g| / sqrt(Var g), over several batches.
 
 Differences from the papers
