@@ -42,7 +42,7 @@ class ZeroCost:
 
     task: Classification = field(default_factory=Classification)
     fidelity: Fidelity = field(default_factory=Fidelity)
-    scores: tuple[str, ...] = ("naswot", "synflow")
+    scores: tuple[str, ...] = ("meco", "az_expressivity", "naswot", "synflow")
     images: int = 64
     draws: int = 1
     init: Init = "default"
