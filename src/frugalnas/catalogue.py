@@ -28,6 +28,13 @@ def _estimators() -> dict[str, str]:
     return {name: _first_line(sys.modules[kind.__module__]) for name, kind in ESTIMATORS.items()}
 
 
+def _scores() -> dict[str, str]:
+    from frugalnas.estimators.zero_cost import SIZES  # these import torch
+    from frugalnas.scores import SCORES
+
+    return {name: _first_line(score) for name, score in {**SCORES, **SIZES}.items()}
+
+
 LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "methods": lambda: {name: method.SUMMARY for name, method in METHODS.items()},
     "presets": lambda: {
@@ -44,6 +51,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     ),
     "strategies": lambda: {name: _first_line(sys.modules[kind.__module__]) for name, kind in STRATEGIES.items()},
     "estimators": _estimators,
+    "scores": _scores,
     "spaces": lambda: {name: _first_line(kind) for name, kind in SPACES.items()},
     "recipes": lambda: {name: f"{named.summary}; {named.epochs} epochs" for name, named in RECIPES.items()},
     "data": lambda: dict.fromkeys(NAMES, ""),

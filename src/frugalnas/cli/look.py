@@ -18,8 +18,8 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="methods, presets, architectures, operations, objectives, strategies, estimators, spaces, "
-            "recipes, data"
+            help="methods, presets, architectures, operations, objectives, strategies, estimators, scores, "
+            "spaces, recipes, data"
         ),
     ] = "methods",
     as_json: Json = False,

@@ -42,7 +42,7 @@ class ZeroCost:
 
     task: Classification = field(default_factory=Classification)
     fidelity: Fidelity = field(default_factory=Fidelity)
-    scores: tuple[str, ...] = ("naswot", "synflow")
+    scores: tuple[str, ...] = ("meco", "az_expressivity", "naswot", "synflow")
     images: int = 64
     draws: int = 1
     init: Init = "default"
@@ -54,7 +54,7 @@ class ZeroCost:
             raise InputError(f"zero_cost.scores = {', '.join(self.scores)}: expected one or more, none of them twice")
         if self.init not in get_args(Init):
             raise InputError(f"unknown init {self.init!r}: {nearest(self.init, get_args(Init))}")
-        for name, least in (("images", 2), ("draws", 1)):
+        for name, least in (("images", 4), ("draws", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"zero_cost.{name} = {getattr(self, name)}: expected {least} or more")
 

@@ -3,7 +3,7 @@
 oneDNN computes the gradients of dilated and of small depthwise kernels 3 to 40 times slower than the forward pass. Two
 identities avoid most of that when training on a CPU. Where stride equals dilation the kernel reads only every
 stride-th pixel, so it is a dense kernel on the subsampled map. With stride 1 the gradient of the input is itself a
-forward pass, with the kernel turned by 180 degrees.
+forward pass, with the kernel turned by 180 degrees. The backward pass has derivatives itself.
 """
 
 from __future__ import annotations

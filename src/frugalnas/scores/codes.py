@@ -14,6 +14,8 @@ does not depend on; here only those do not run.)
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,9 +27,12 @@ from frugalnas.scores.probe import probe
 def naswot(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
     """How well the images are told apart by the codes of the ReLUs; -inf where two have the same code."""
     kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
-    for code in codes(network, images):
+
+    def add(code: Tensor) -> None:
         bits = code.float()
-        kernel += (bits @ bits.T + (1 - bits) @ (1 - bits).T).double().cpu()
+        kernel.add_((bits @ bits.T + (1 - bits) @ (1 - bits).T).cpu())
+
+    for_each_code(network, images, add)
     return float(torch.linalg.slogdet(kernel).logabsdet)
 
 
@@ -53,21 +58,22 @@ def swap(
 def patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint64]:
     """The different patterns of the units, each the bits of all images in words of 64: (patterns, ceil(N / 64))."""
     words = [np.empty((0, -(-len(images) // 64)), np.uint64)]
-    for code in codes(network, images):
+
+    def add(code: Tensor) -> None:
         packed = np.packbits(code.cpu().numpy(), axis=0)  # (ceil(N / 8), units)
         padded = np.pad(packed, ((0, -len(packed) % 8), (0, 0)))
         words.append(np.ascontiguousarray(padded.T).view(np.uint64))
+
+    for_each_code(network, images, add)
     joined = np.concatenate(words)
     return np.unique(joined)[:, None] if joined.shape[1] == 1 else np.unique(joined, axis=0)
 
 
-def codes(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """Of each ReLU, in the order in which they run, which units pass for which image: bool (N, units)."""
+def for_each_code(network: nn.Module, images: Tensor, use: Callable[[Tensor], None]) -> None:
+    """Hand on, as each ReLU runs, which of its units pass for which image: bool (N, units)."""
     subject = probe(network)
-    found: list[Tensor] = []
     for module in subject.modules():
         if isinstance(module, nn.ReLU):
-            module.register_forward_hook(lambda _module, _inputs, output: found.append((output > 0).flatten(1)))
+            module.register_forward_hook(lambda _module, _inputs, output: use((output > 0).flatten(1)))
     with torch.no_grad():
         subject(images)
-    return found

@@ -15,15 +15,16 @@ normalisations left out; a weight that the loss does not depend on counts as 0:
 - snip: the sum over weights of |w dL/dw|.
 - grasp: the sum over weights of -w (H g), where g = dL/dw and H is the Hessian of L.
 - fisher: the sum over layers and their channels of 1/2 the mean over images of (sum over pixels of a dL/da) squared,
-  where a is what the layer gives.
+  where a is what the layer gives, times the number of weights of the channel.
 - zico: the sum over layers of the logarithm of the sum over weights of E|g| / sqrt(Var g), over several batches.
 
 Differences from the papers
-- fisher adds up channels, as BlockSwap does. (The code of Abdelfattah et al. counts a channel once for every weight
-  that it has.)
+- fisher counts a channel once for each of its weights, as the code of Abdelfattah et al. does and published tables have
+  it. BlockSwap adds up channels, of what blocks give.
 - ZiCo's batches are the two halves of the batch, the least number of batches that the paper uses. Each has a gradient
-  of its own, as in the paper. (The released code adds that of the first to that of the second.) Weights without
-  deviation are left out, and layers without any weight that is left, as in the code.
+  of its own, as in the paper. (The released code adds that of the first to that of the second.) The variance is that of
+  the signed gradient, as in the code. Weights without deviation are left out, and layers without any weight that is
+  left, as in the code.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def snip(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Ge
 
 def grasp(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
     """How much the norm of the gradient changes, to first order, with the weights: the sum of -w (H g)."""
-    subject = probe(network)
+    # On a CPU the second derivatives of convolutions are about twice as fast with channels first.
+    subject = probe(network).to(memory_format=torch.contiguous_format)
     kept = weights(subject)
     first = gradients(loss(subject, images, labels), kept, differentiable=True)
     second = gradients(torch.stack([(each.detach() * each).sum() for each in first]).sum(), kept)  # H g
@@ -61,15 +63,19 @@ def grasp(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.G
 def fisher(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
     """How much the loss changes, to second order, as each channel is taken out."""
     subject = probe(network)
-    given: list[Tensor] = []
+    given: list[tuple[int, Tensor]] = []  # the weights of a channel, what the layer gave
+
+    def note(layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        given.append((layer.weight[0].numel(), output))  # type: ignore[index]
+
     for layer in weighted(subject):
-        layer.register_forward_hook(lambda _layer, _inputs, output: given.append(output))
-    found = gradients(loss(subject, images, labels), given)
+        layer.register_forward_hook(note)
+    found = gradients(loss(subject, images, labels), [output for _, output in given])
     total = 0.0
-    for output, gradient in zip(given, found, strict=True):
+    for (size, output), gradient in zip(given, found, strict=True):
         effects = output.detach() * gradient
         effects = effects.flatten(2).sum(2) if effects.ndim > 2 else effects  # (N, C)
-        total += float(effects.square().mean(0).sum()) / 2
+        total += size * float(effects.square().mean(0).sum()) / 2
     return total
 
 

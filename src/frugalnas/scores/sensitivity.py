@@ -18,9 +18,9 @@ Differences from the papers
   precision. The paper prunes networks and has no score of a network.
 - zen keeps all connections; the paper takes residual ones out, which in a space of cells are not told from others. One
   pair of Gaussian images for each image of the batch, one draw of the weights (32 in the paper). The variances are
-  those of the batch x, as in the paper. (The released code reads the running ones, after two batches mostly their initial
-  1, and has the sum of absolute values in place of the norm.) A batch normalisation of a constant has no deviation and
-  is left out.
+  those of the batch x, as in the paper. (The released code reads the running ones, after two batches mostly their
+  initial 1, and has the sum of absolute values in place of the norm.) A batch normalisation of a constant has no
+  deviation and is left out.
 - The eigenvalues of jacob_cov are clamped to 0 from below.
 """
 
@@ -36,7 +36,7 @@ K = 1e-5  # of jacob_cov
 
 
 def jacob_cov(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
-    """How differently the network answers to changes of different images; nan where it answers to none of one."""
+    """How differently the network answers to changes of different images; nan where it does not answer to one."""
     subject = probe(network)
     inputs = images.detach().clone().requires_grad_(True)
     (rows,) = gradients(subject(inputs).sum(), [inputs])
