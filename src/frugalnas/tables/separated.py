@@ -1,9 +1,10 @@
-"""Tables as CSV: a header, and a line for each network with accuracies in per cent."""
+"""Tables as text: CSV with a header and a line for each network, or JSON. Accuracies are in per cent."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,6 +72,22 @@ def read_csv(text: str, path: str, validation: str, test: str) -> Benchmark:
     ]
     entries = (Entry(number, _genotype(layout, cells, names, path, number), row) for number, cells, row in numbered)
     return benchmark_of(kind, layout.networks, entries, columns, path)
+
+
+def read_json(text: str, path: str, validation: str, test: str) -> Benchmark:
+    """The benchmark in the text of NAS-Bench-Macro's `nas-bench-macro_cifar10.json`, as if it were the CSV.
+
+    A key is the name of an architecture, `test_acc` the accuracies of three trainings. Raises InputError.
+    """
+    lines = [",".join(("arch", *TRIALS))]
+    try:
+        for name, content in json.loads(text).items():
+            first, second, third = map(float, content["test_acc"])
+            lines.append(f"{name},{first!r},{second!r},{third!r}")
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise InputError(f"{path} is not the JSON of NAS-Bench-Macro: {reason}"[:300]) from None
+    return read_csv("\n".join(lines), path, validation, test)
 
 
 def _genotype(layout: Layout, cells: Sequence[str], names: Sequence[int], path: str, number: int) -> Genotype:
