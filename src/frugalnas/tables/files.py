@@ -13,20 +13,12 @@ from frugalnas.tables.nasbench101 import is_records, read_records
 from frugalnas.tables.nats import read_nats
 from frugalnas.tables.separated import read_csv, read_json
 
-KINDS = {
-    "nasbench101": "NAS-Bench-101: nasbench_only108.tfrecord, nasbench_full.tfrecord",
-    "nasbench201": "NAS-Bench-201: CSV with arch_str; NATS-tss-..., a folder or .pickle.pbz2; NAS-Bench-201-....pth",
-    "nats_size": "the size space of NATS-Bench: NATS-sss-..., a folder or .pickle.pbz2",
-    "nasbench_macro": "NAS-Bench-Macro: nas-bench-macro_cifar10.json; CSV with arch, acc1, acc2, acc3",
-    "darts": "networks of the DARTS space: CSV with normal and reduce, cells as operation:input words",
-}
-"""What can be read, by `Benchmark.kind`."""
 _GZIP, _PICKLES = b"\x1f\x8b", (b"BZh", b"PK\x03\x04", b"\x80")
 
 
 @lru_cache(maxsize=4)
 def read(path: str, validation: str = "", test: str = "") -> Benchmark:
-    """The benchmark in a file or folder, one of `KINDS`; read once in a process.
+    """The benchmark in a file or folder, of a kind in `tables.benchmark.KINDS`; read once in a process.
 
     `validation` and `test` are the columns that errors and test errors are made from, "" the usual ones of its kind.
     Raises InputError for a file or a column that is not there, and for what is no such table. Nothing in a file is

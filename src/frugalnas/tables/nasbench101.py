@@ -184,6 +184,6 @@ def _checksums(blocks: Sequence[bytes]) -> NDArray[np.uint32]:
     table, crc = _table(), np.full(len(blocks), 0xFFFFFFFF, np.uint32)
     for place, column in enumerate(columns):
         crc = np.where(place < lengths, table[(crc ^ column) & 0xFF] ^ (crc >> 8), crc)
-    crc = ~crc
+    crc = crc ^ np.uint32(0xFFFFFFFF)
     masked: NDArray[np.uint32] = (crc >> 15 | crc << 17) + np.uint32(0xA282EAD8)
     return masked

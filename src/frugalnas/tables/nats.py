@@ -33,7 +33,7 @@ SPLITS = {
 """Columns without their epochs: what the networks were trained on, and what the accuracy is of."""
 TRAININGS = {"less": "12", "full": "200"}  # epochs of what NAS-Bench-201 calls so
 USUAL = {"nasbench201": ("c10_val_200", "c10_test_200"), "nats_size": ("c10_val_90", "c10_test_90")}
-SPACES = {"nasbench201": NasBench201(), "nats_size": NatsSize()}
+SPACES: dict[str, NasBench201 | NatsSize] = {"nasbench201": NasBench201(), "nats_size": NatsSize()}
 
 Trainings = Mapping[str, Mapping[str, Any]]  # of one architecture, by their epochs
 
