@@ -94,10 +94,7 @@ def _of_folder(path: Path) -> Iterator[tuple[int, str, Trainings]]:
     if not files:
         raise InputError(f"{path} is a folder without files such as 000000{SUFFIX}: expected NATS-...-simple")
     for file in files:
-        content = read_pickle(file)
-        if not isinstance(content, Mapping) or not content:
-            raise InputError(f"{file} is not as NATS-Bench writes it: expected trainings by their epochs")
-        yield int(file.name.removesuffix(SUFFIX)), str(next(iter(content.values()))["arch_str"]), content
+        yield _architecture(int(file.name.removesuffix(SUFFIX)), read_pickle(file), file)
 
 
 def _of_file(path: Path) -> Iterator[tuple[int, str, Trainings]]:
@@ -106,5 +103,12 @@ def _of_file(path: Path) -> Iterator[tuple[int, str, Trainings]]:
     if not isinstance(architectures, Mapping):
         raise InputError(f"{path} is no table: expected a file of NATS-Bench or NAS-Bench-201, with arch2infos")
     for number, trainings in architectures.items():
-        named = {TRAININGS.get(epochs, epochs): results for epochs, results in trainings.items()}
-        yield number, str(next(iter(named.values()))["arch_str"]), named
+        yield _architecture(number, trainings, path)
+
+
+def _architecture(number: int, trainings: object, path: Path) -> tuple[int, str, Trainings]:
+    """The number of an architecture, its name and its trainings."""
+    if not isinstance(trainings, Mapping) or not trainings:
+        raise InputError(f"{path} is not as NATS-Bench writes it: expected trainings by their epochs")
+    named = {TRAININGS.get(str(epochs), str(epochs)): results for epochs, results in trainings.items()}
+    return number, str(next(iter(named.values()))["arch_str"]), named
