@@ -492,4 +492,4 @@ def test_methods_can_be_compared_on_any_table(tmp_path: Path) -> None:
     assert (tree["estimators"][0]["validation"], plan.referee) == ("mean_acc", "table (mean_acc)")
     run, truth = searched(tree), truth_of(tree)
     assert (run.spent_trials, run.failed) == (30, 0) and min(run.values)[0] < 0.3
-    assert (truth.size, truth.best[0]) == (3969, pytest.approx(0.08))
+    assert (truth.size, truth.space, truth.best[0]) == (3969, 3969, pytest.approx(0.08))
