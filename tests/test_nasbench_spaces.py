@@ -376,6 +376,7 @@ def test_a_configuration_of_nasbench301_stands_for_the_same_cells(genotype) -> N
     assert darts.DARTS.canonical(again) == darts.DARTS.canonical(genotype)
     assert darts.from_configuration({key.rpartition(":")[2]: value for key, value in configuration.items()}) == again
     assert darts.to_configuration(again) == configuration
+    assert darts.from_configuration(configuration | {"OptimizerSelector:sgd:learning_rate": "0.025"}) == again
 
 
 def test_the_keys_of_nasbench301_are_the_published_ones() -> None:

@@ -103,8 +103,12 @@ def to_configuration(genotype: Genotype, space: CellSpace = DARTS) -> dict[str, 
 
 def from_configuration(configuration: Mapping[str, str], space: CellSpace = DARTS) -> Genotype:
     """The genotype of a configuration of NAS-Bench-301, with or without the prefix of its keys; the inverse of
-    `to_configuration`. Raises InputError for a key that is missing or unknown, and for what the space lacks."""
+    `to_configuration`. Settings of the training may stand there too.
+
+    Raises InputError for a key that is missing, an edge or inputs that the cells have not, and what the space lacks.
+    """
     left = {key.removeprefix(_PREFIX): value for key, value in configuration.items()}
+    left = {key: value for key, value in left.items() if key.startswith(("edge_", "inputs_node_"))}
     cells: list[list[Edge]] = []
     for name in CELLS:
         cells.append([])
