@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
+from frugalnas.layers.frozen import frozen
 from frugalnas.tasks.classification import Classification, stratified
 from frugalnas.tasks.statistics import calibrate, embed
 
@@ -103,6 +104,7 @@ class RandomWeights:
         if self.normalisation == "calibrated":
             calibrate(model, images[: self.calibration], normalise, batch)
         live = self.normalisation == "batch"
+        model = model if live else frozen(model)
         known, new = (embed(model, part, normalise, batch, live) for part in (images, unseen))  # (n, D), (m, D)
         known, new = standardise(known, new)
         classes = self.task.facts()["classes"]

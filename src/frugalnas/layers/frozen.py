@@ -22,12 +22,13 @@ from frugalnas.layers.ops import Shift, Zero
 from frugalnas.layers.steps import (
     Add,
     Affine,
+    AvgPool,
     Call,
     Concat,
     Conv,
+    MaxPool,
     Norm,
     Pointwise,
-    Pool,
     Rectify,
     Step,
     Steps,
@@ -193,7 +194,7 @@ def _channels(steps: Steps) -> dict[int, int]:
                 known[number] = module.num_features
             case Concat() if all(value in known for value in step.reads):
                 known[number] = sum(known[value] for value in step.reads)
-            case Pool() | Rectify() | Add() | Call(Zero()) if step.reads[0] in known:
+            case MaxPool() | AvgPool() | Rectify() | Add() | Call(Zero()) if step.reads[0] in known:
                 known[number] = known[step.reads[0]]
     return known
 
@@ -228,13 +229,22 @@ def _of_parts(step: Step, parts: dict[int, tuple[int, ...]], channels: dict[int,
 
 
 def _summed(steps: Steps) -> Steps:
-    """The sum of two products that nobody else reads as one."""
-    made, readers = dict(steps.made), steps.readers()
+    """The sum of two products that nobody else reads as one, and the sum of two averages as that of the sum."""
+    made, readers = dict[int, Step](), steps.readers()
+    fresh = max(steps.made, default=0)
     for number, step in steps.made.items():
-        if steps.of(number, Add) and all(readers[value] == 1 for value in step.reads):
-            one, other = (made.get(value) for value in step.reads)
-            if one and other and isinstance(one.operation, Pointwise) and isinstance(other.operation, Pointwise):
+        made[number] = step
+        if not steps.of(number, Add) or any(readers[value] > 1 or value not in made for value in step.reads):
+            continue
+        one, other = (made[value] for value in step.reads)
+        match one.operation, other.operation:
+            case Pointwise(), Pointwise():
                 made[number] = Step(_sum(one.operation, other.operation), one.reads + other.reads)
+            case AvgPool(), AvgPool() if one.operation == other.operation:
+                fresh += 1
+                made = {key: value for key, value in made.items() if key != number}
+                made[fresh] = Step(Add(), one.reads + other.reads)
+                made[number] = Step(one.operation, (fresh,))
     return Steps(made, steps.last).without({})
 
 

@@ -65,4 +65,3 @@ def pointwise(maps: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | 
     for row, weight in zip(rows[1:], weights[1:], strict=True):
         result.addmm_(row, weight)
     return result.view(n, height, width, result.shape[1]).permute(0, 3, 1, 2)
-

@@ -77,21 +77,30 @@ class Affine:
         return F.batch_norm(x, nought, one, self.scale, self.shift, eps=0.0)  # reads and writes the map once
 
 
-@dataclass(frozen=True, eq=False)
-class Pool:
-    """`nn.MaxPool2d` or `nn.AvgPool2d` by a kernel of `layers.kernels`."""
-
-    module: nn.MaxPool2d | nn.AvgPool2d
+@dataclass(frozen=True)
+class MaxPool:
+    kernel: int
+    stride: int
+    padding: int
+    ceil: bool
 
     def run(self, x: Tensor) -> Tensor:
-        own = self.module
-        kernel, stride, padding = (_one(value) for value in (own.kernel_size, own.stride, own.padding))
-        if isinstance(own, nn.MaxPool2d):
-            return kernels.max_pool(x, kernel, stride, padding, own.ceil_mode)
-        return kernels.avg_pool(x, kernel, stride, padding)
+        return kernels.max_pool(x, self.kernel, self.stride, self.padding, self.ceil)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class AvgPool:
+    """Average pooling; padding is left out of the mean."""
+
+    kernel: int
+    stride: int
+    padding: int
+
+    def run(self, x: Tensor) -> Tensor:
+        return kernels.avg_pool(x, self.kernel, self.stride, self.padding)
+
+
+@dataclass(frozen=True)
 class Rectify:
     def run(self, x: Tensor) -> Tensor:
         return F.relu(x)
@@ -119,7 +128,7 @@ class Call:
         return self.function(*values)
 
 
-Operation = Conv | Pointwise | Norm | Affine | Pool | Rectify | Add | Concat | Call
+Operation = Conv | Pointwise | Norm | Affine | MaxPool | AvgPool | Rectify | Add | Concat | Call
 
 
 @dataclass(frozen=True)
@@ -171,13 +180,13 @@ class _Tracer(fx.Tracer):
 
 
 def read(network: nn.Module) -> Steps:
-    """The steps of `network.embed`, which must do the same for every input. Rectified maps are shared.
+    """The steps of `network.embed`, which must do the same for every input. What is pooled or rectified twice is so once.
 
     Raises torch.fx.proxy.TraceError where what is done depends on the input.
     """
     nodes = _Tracer().trace(network).nodes
     values: dict[fx.Node, int] = {}
-    rectified: dict[int, int] = {}
+    once: dict[tuple[Operation, tuple[int, ...]], int] = {}
     steps = Steps({}, 0)
     for node in nodes:
         if node.op == "placeholder":
@@ -190,14 +199,14 @@ def read(network: nn.Module) -> Steps:
         operation = _operation(node, network)
         if operation is None:
             values[node] = reads[0]
-        elif isinstance(operation, Rectify) and reads[0] in rectified:
-            values[node] = rectified[reads[0]]
+        elif (operation, reads) in once:
+            values[node] = once[operation, reads]
         else:
             values[node] = number = len(steps.made) + 1
             if isinstance(operation, Add | Concat):
                 reads = tuple(values[each] for each in _listed(node))
-            elif isinstance(operation, Rectify):
-                rectified[reads[0]] = number
+            elif isinstance(operation, Rectify | MaxPool | AvgPool):
+                once[operation, reads] = number
             steps.made[number] = Step(operation, reads)
     return steps
 
@@ -246,9 +255,9 @@ def _of_module(module: nn.Module) -> Operation | None:
         case nn.ReLU():
             return Rectify()
         case nn.MaxPool2d(dilation=1, return_indices=False):
-            return Pool(module)
+            return MaxPool(*_window(module), module.ceil_mode)
         case nn.AvgPool2d(count_include_pad=False, ceil_mode=False, divisor_override=None):
-            return Pool(module)
+            return AvgPool(*_window(module))
         case _:
             return Call(module)
 
@@ -257,9 +266,9 @@ def _detached(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.detach()
 
 
-def _one(value: Any) -> int:
-    """The side of a square window."""
-    return int(value if isinstance(value, int) else value[0])
+def _window(pool: nn.MaxPool2d | nn.AvgPool2d) -> tuple[int, int, int]:
+    """Kernel, stride and padding of a pool with a square window."""
+    return tuple(_pair(value)[0] for value in (pool.kernel_size, pool.stride, pool.padding))  # type: ignore[return-value]
 
 
 def _pair(value: Any) -> tuple[int, int]:
