@@ -57,7 +57,8 @@ class Flat(nn.Module):
         """The last map of images (N, C, H, W), averaged over its pixels: (N, D)."""
         if not self.pixels or not len(x):
             return self._run(x)
-        return torch.cat([self._run(part) for part in x.split(max(1, self.pixels // prod(x.shape[2:])))])
+        parts = torch.split(x, max(1, self.pixels // prod(x.shape[2:])))
+        return torch.cat([self._run(part) for part in parts])
 
     def _run(self, x: Tensor) -> Tensor:
         values = {0: x}
@@ -131,6 +132,7 @@ def _folded(steps: Steps) -> Steps:
             places = slice(start, start := start + len(conv.weight))
             made[part] = replace(made[part], operation=conv.scaled(scale[places], shift[places]))
         same[number] = before
+        del made[number]
     return Steps(made, steps.last).without(same)
 
 
@@ -147,13 +149,12 @@ def _multiplied(steps: Steps) -> Steps:
     for number, step in steps.made.items():
         match step.operation:
             case Conv(weight, bias, (stride, across), (0, 0), _, 1) if weight.shape[2:] == (1, 1) and stride == across:
-                (source,) = step.reads
-                shift = None
-                if steps.of(source, Call) and isinstance(steps.made[source].operation.function, Shift):
-                    shift = steps.made[source].operation.function
-                    (source,) = steps.made[source].reads
+                reads, shift = step.reads, None
+                before = steps.made.get(reads[0])
+                if before and isinstance(before.operation, Call) and isinstance(before.operation.function, Shift):
+                    reads, shift = before.reads, before.operation.function
                 product = Pointwise((weight[:, :, 0, 0].T.contiguous(),), bias, (stride,), (shift,))
-                made[number] = Step(product, (source,))
+                made[number] = Step(product, reads)
     return Steps(made, steps.last).without({})
 
 
@@ -222,7 +223,7 @@ def _of_parts(step: Step, parts: dict[int, tuple[int, ...]], channels: dict[int,
         return step
     (read_,) = step.reads
     sizes = [channels[part] for part in parts[read_]]
-    weights = operation.weights[0].split(sizes)
+    weights = torch.split(operation.weights[0], sizes)
     several = len(sizes)
     product = Pointwise(weights, operation.bias, operation.strides * several, operation.shifts * several)
     return Step(product, parts[read_])
@@ -262,9 +263,9 @@ def _rectified(steps: Steps) -> Steps:
     """Rectified in place where nobody else reads what is rectified."""
     made, same, readers = dict(steps.made), dict[int, int](), steps.readers()
     for number, step in steps.made.items():
-        (before, *_) = step.reads
-        if isinstance(step.operation, Rectify) and readers[before] == 1 and before in made:
-            if not isinstance(made[before].operation, Call):
+        if isinstance(step.operation, Rectify):
+            (before,) = step.reads
+            if readers[before] == 1 and before in made and not isinstance(made[before].operation, Call):
                 made[before] = replace(made[before], rectified=True)
                 same[number] = before
     return Steps(made, steps.last).without(same)

@@ -151,12 +151,15 @@ class Steps:
         """How often each value is read; the result counts once."""
         return Counter([read for step in self.made.values() for read in step.reads] + [self.last])
 
-    def of(self, value: int, kind: type[Operation]) -> bool:
+    def of(self, value: int, kind: type[Any]) -> bool:
         """Whether a step of that kind makes the value, which is not rectified."""
         return value in self.made and isinstance(self.made[value].operation, kind) and not self.made[value].rectified
 
     def without(self, same: dict[int, int]) -> Steps:
-        """With every value that is another one replaced by that, and without steps whose value nobody reads."""
+        """With every value that is another one replaced by that, and without steps whose value nobody reads.
+
+        A batch normalisation stays, as it may collect statistics.
+        """
 
         def root(value: int) -> int:
             while value in same:
@@ -166,7 +169,7 @@ class Steps:
         kept: dict[int, Step] = {}
         needed = {root(self.last)}
         for number, step in reversed(self.made.items()):
-            if number in needed:
+            if number in needed or isinstance(step.operation, Norm):
                 kept[number] = replace(step, reads=tuple(map(root, step.reads)))
                 needed |= {*kept[number].reads}
         return Steps(dict(reversed(kept.items())), root(self.last))
@@ -180,7 +183,7 @@ class _Tracer(fx.Tracer):
 
 
 def read(network: nn.Module) -> Steps:
-    """The steps of `network.embed`, which must do the same for every input. What is pooled or rectified twice is so once.
+    """The steps of `network.embed`, which must do the same for every input. Equal poolings and rectifications are one.
 
     Raises torch.fx.proxy.TraceError where what is done depends on the input.
     """
