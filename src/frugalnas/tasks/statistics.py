@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from frugalnas.layers.frozen import live
 from frugalnas.tasks.augment import Normalise
 
 
@@ -23,7 +24,7 @@ def calibrate(model: nn.Module, images: Tensor, normalise: Normalise, batch: int
         layer.reset_running_stats()
         layer.momentum = None  # torch's word for the average of all batches since the reset
     try:
-        embed(model, images, normalise, batch, batch_statistics=True)
+        embed(live(model), images, normalise, batch, batch_statistics=True)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
