@@ -258,8 +258,10 @@ def onnx_model(network: nn.Module, x: Tensor) -> bytes:
             case _:  # a shift of even sides
                 op, extra = "Slice", [constant(torch.tensor(each)) for each in ([1, 1], [2**31, 2**31], [2, 3])]
         nodes.append(helper.make_node(op, [*reads, *extra], [f"value{number}"], **attributes))
+    nodes.append(helper.make_node("GlobalAveragePool", [f"value{steps.results[-1]}"], ["mean"]))
+    nodes.append(helper.make_node("Flatten", ["mean"], ["embedding"]))
     inputs = [helper.make_tensor_value_info("value0", TensorProto.FLOAT, shape)]
-    outputs = [helper.make_tensor_value_info(f"value{steps.last}", TensorProto.FLOAT, None)]
+    outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, None)]
     graph = helper.make_graph(nodes, "embedding", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 

@@ -47,8 +47,11 @@ class Alone(nn.Module):
         self.layers = module(layers)
         self.classifier = nn.LazyLinear(3)
 
+    def features(self, x: Tensor) -> list[Tensor]:
+        return [self.layers(x)]
+
     def embed(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(self.layers(x), 2).flatten(1)
+        return F.adaptive_avg_pool2d(self.layers(x), 1).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.embed(x))

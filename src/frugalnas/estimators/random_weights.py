@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
+from frugalnas.layers.frozen import frozen
 from frugalnas.layers.initialise import Init, draw_seed, initialise
 from frugalnas.scores.spectrum import Spectrum, effective_rank, freedom, log_determinant, pooled, spectrum, standardise
 from frugalnas.tasks.classification import Classification
@@ -141,13 +142,14 @@ class RandomWeights:
         """Those (n, D) of each part, uint8 images (n, C, H, W); the first part calibrates."""
         normalise, batch = self.task.normalisation(), self.task.batch
 
-        def read(x: Tensor) -> Tensor:
+        def read(model: nn.Module, x: Tensor) -> Tensor:
             maps: list[Tensor] = model.features(x)  # type: ignore[operator]
             return pooled(maps[-1:] if self.features == "last" else maps, self.pool)
 
         if self.normalisation == "calibrated":
             calibrate(model, parts[0][: self.calibration], normalise, batch)
         live = self.normalisation == "batch"
+        model = model if live else frozen(model)
         return [embed(model, part, normalise, batch, live, read) for part in parts]
 
     def _classifier(self, known: Tensor, labels: Tensor, found: Spectrum) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from math import prod
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 
 from frugalnas.layers.ops import Shift, Zero
 from frugalnas.layers.steps import (
@@ -45,7 +46,7 @@ class Flat(nn.Module):
         super().__init__()
         self.network = network
         self.pixels = pixels
-        self.last = steps.last
+        self.results = steps.results
         self.steps = _scheduled(steps)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,12 +56,16 @@ class Flat(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """The last map of images (N, C, H, W), averaged over its pixels: (N, D)."""
+        return F.adaptive_avg_pool2d(self.features(x)[-1], 1).flatten(1)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The last map (N, C_i, H_i, W_i) of each size, the largest first."""
         if not self.pixels or not len(x):
             return self._run(x)
         parts = torch.split(x, max(1, self.pixels // prod(x.shape[2:])))
-        return torch.cat([self._run(part) for part in parts])
+        return [torch.cat(maps) for maps in zip(*map(self._run, parts), strict=True)]
 
-    def _run(self, x: Tensor) -> Tensor:
+    def _run(self, x: Tensor) -> list[Tensor]:
         values = {0: x}
         for number, step, over, gone in self.steps:
             maps = [values[value] for value in step.reads]
@@ -68,11 +73,12 @@ class Flat(nn.Module):
                 del values[value]
             made: Tensor = step.operation.run(*maps) if over is None else maps[over].add_(maps[1 - over])
             values[number] = made.relu_() if step.rectified else made
-        return values[self.last]
+        return [values[value] for value in self.results]
 
 
 def frozen(network: nn.Module) -> nn.Module:
-    """The network in evaluation mode with the weights and statistics that it has now: `embed` and calls, no gradients.
+    """The network in evaluation mode with the weights and statistics that it has now: `features`, `embed` and calls, no
+    gradients.
 
     Later changes of the network may or may not reach it. A network that is not on a CPU, or that does different things
     to different inputs, is returned as it is, in evaluation mode.
@@ -133,7 +139,7 @@ def _folded(steps: Steps) -> Steps:
             made[part] = replace(made[part], operation=conv.scaled(scale[places], shift[places]))
         same[number] = before
         del made[number]
-    return Steps(made, steps.last).without(same)
+    return Steps(made, steps.results).without(same)
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -155,7 +161,7 @@ def _multiplied(steps: Steps) -> Steps:
                     reads, shift = before.reads, before.operation.function
                 product = Pointwise((weight[:, :, 0, 0].T.contiguous(),), bias, (stride,), (shift,))
                 made[number] = Step(product, reads)
-    return Steps(made, steps.last).without({})
+    return Steps(made, steps.results).without({})
 
 
 def _unjoined(steps: Steps) -> Steps:
@@ -177,7 +183,7 @@ def _unjoined(steps: Steps) -> Steps:
             parts[number] = tuple(rectify[part] for part in parts[step.reads[0]])
         else:
             made[number] = _of_parts(step, parts, channels)
-    return Steps(made, steps.last).without({})
+    return Steps(made, steps.results).without({})
 
 
 def _channels(steps: Steps) -> dict[int, int]:
@@ -202,7 +208,7 @@ def _channels(steps: Steps) -> dict[int, int]:
 
 def _only_multiplied(steps: Steps) -> set[int]:
     """Concatenations that only products read, some perhaps rectified, and these rectified maps."""
-    by: dict[int, list[int]] = {steps.last: [0]}
+    by: dict[int, list[int]] = {value: [0] for value in steps.results}
     for number, step in steps.made.items():
         for value in step.reads:
             by.setdefault(value, []).append(number)
@@ -246,7 +252,7 @@ def _summed(steps: Steps) -> Steps:
                 made = {key: value for key, value in made.items() if key != number}
                 made[fresh] = Step(Add(), one.reads + other.reads)
                 made[number] = Step(one.operation, (fresh,))
-    return Steps(made, steps.last).without({})
+    return Steps(made, steps.results).without({})
 
 
 def _sum(one: Pointwise, other: Pointwise) -> Pointwise:
@@ -268,7 +274,7 @@ def _rectified(steps: Steps) -> Steps:
             if readers[before] == 1 and before in made and not isinstance(made[before].operation, Call):
                 made[before] = replace(made[before], rectified=True)
                 same[number] = before
-    return Steps(made, steps.last).without(same)
+    return Steps(made, steps.results).without(same)
 
 
 def _scheduled(steps: Steps) -> list[tuple[int, Step, int | None, tuple[int, ...]]]:
@@ -277,7 +283,7 @@ def _scheduled(steps: Steps) -> list[tuple[int, Step, int | None, tuple[int, ...
     final = {value: number for number, step in steps.made.items() for value in step.reads}
     schedule = []
     for number, step in steps.made.items():
-        gone = tuple(value for value, last in final.items() if last == number and value != steps.last)
+        gone = tuple(value for value, last in final.items() if last == number and value not in steps.results)
         own = [
             place
             for place, value in enumerate(step.reads)

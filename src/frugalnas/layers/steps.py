@@ -142,14 +142,14 @@ class Step:
 
 @dataclass
 class Steps:
-    """In order, the steps by the number of the value that each makes; value 0 is the input, `last` the result."""
+    """In order, the steps by the number of the value that each makes; value 0 is the input, `results` what is wanted."""
 
     made: dict[int, Step]
-    last: int
+    results: tuple[int, ...]
 
     def readers(self) -> Counter[int]:
-        """How often each value is read; the result counts once."""
-        return Counter([read for step in self.made.values() for read in step.reads] + [self.last])
+        """How often each value is read; a result counts once more."""
+        return Counter([read for step in self.made.values() for read in step.reads] + [*self.results])
 
     def of(self, value: int, kind: type[Any]) -> bool:
         """Whether a step of that kind makes the value, which is not rectified."""
@@ -167,37 +167,37 @@ class Steps:
             return value
 
         kept: dict[int, Step] = {}
-        needed = {root(self.last)}
+        needed = {*map(root, self.results)}
         for number, step in reversed(self.made.items()):
             if number in needed or isinstance(step.operation, Norm):
                 kept[number] = replace(step, reads=tuple(map(root, step.reads)))
                 needed |= {*kept[number].reads}
-        return Steps(dict(reversed(kept.items())), root(self.last))
+        return Steps(dict(reversed(kept.items())), tuple(map(root, self.results)))
 
 
 class _Tracer(fx.Tracer):
-    traced_func_name = "embed"
+    traced_func_name = "features"
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return isinstance(module, DepthwiseConv2d | Shift | Zero) or super().is_leaf_module(module, name)
 
 
 def read(network: nn.Module) -> Steps:
-    """The steps of `network.embed`, which must do the same for every input. Equal poolings and rectifications are one.
+    """The steps of `network.features`, which must do the same for every input. Equal poolings and rectifications are one.
 
     Raises torch.fx.proxy.TraceError where what is done depends on the input.
     """
     nodes = _Tracer().trace(network).nodes
     values: dict[fx.Node, int] = {}
     once: dict[tuple[Operation, tuple[int, ...]], int] = {}
-    steps = Steps({}, 0)
+    steps = Steps({}, ())
     for node in nodes:
         if node.op == "placeholder":
             values[node] = 0
             continue
         reads = tuple(values[each] for each in node.all_input_nodes)
         if node.op == "output":
-            steps.last = reads[0]
+            steps.results = tuple(values[each] for each in node.args[0])  # type: ignore[union-attr]
             continue
         operation = _operation(node, network)
         if operation is None:

@@ -38,13 +38,13 @@ def embed(
     normalise: Normalise,
     batch: int,
     batch_statistics: bool,
-    read: Callable[[Tensor], Tensor] | None = None,
+    read: Callable[[nn.Module, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Features (N, D), on the CPU, of uint8 images (N, C, H, W); in about equal batches of at most `batch`.
 
-    `read` makes the features (n, D) of a normalised batch, by default `model.embed`.
+    `read` makes the features (n, D) of the model and a normalised batch, by default `model.embed`.
     """
     model.train(batch_statistics)
     parts = images.tensor_split(math.ceil(len(images) / batch))
-    made: Callable[[Tensor], Tensor] = read or model.embed  # type: ignore[assignment]
-    return torch.cat([made(normalise(part)) for part in parts]).cpu()
+    made = [read(model, normalise(part)) if read else model.embed(normalise(part)) for part in parts]  # type: ignore[operator]
+    return torch.cat(made).cpu()
