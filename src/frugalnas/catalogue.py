@@ -29,7 +29,7 @@ def _estimators() -> dict[str, str]:
 
 
 def _scores() -> dict[str, str]:
-    from frugalnas.estimators.zero_cost import SIZES  # these import torch
+    from frugalnas.scores.rating import SIZES  # these import torch
     from frugalnas.scores import SCORES
 
     return {name: _first_line(score) for name, score in {**SCORES, **SIZES}.items()}

@@ -1,5 +1,6 @@
 """How good a candidate is. An estimator listed here can be configured by name."""
 
+from frugalnas.estimators.auto import Auto
 from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.estimators.shared_weights import SharedWeights
 from frugalnas.estimators.table import Table
@@ -12,4 +13,5 @@ ESTIMATORS = {
     "shared_weights": SharedWeights,
     "table": Table,
     "zero_cost": ZeroCost,
+    "auto": Auto,
 }

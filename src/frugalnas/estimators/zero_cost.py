@@ -14,21 +14,16 @@ Differences from the papers: the batch is the same for all networks, and stratif
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any, get_args
+from typing import get_args
 
-import torch
 from torch import Tensor
 
-from frugalnas.core import Candidate, Fidelity, Genotype, InputError, Space, nearest
-from frugalnas.layers.initialise import Init, draw_seed, initialise
-from frugalnas.objectives import count
-from frugalnas.scores import SCORES
+from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
+from frugalnas.layers.initialise import Init, draw_seed
+from frugalnas.scores.rating import check_scores, rate
 from frugalnas.tasks.classification import Classification
-
-SIZES: dict[str, Callable[[Any, Genotype], float]] = {"more_params": count.params, "more_macs": count.macs}
 
 
 @dataclass(frozen=True)
@@ -48,10 +43,7 @@ class ZeroCost:
     init: Init = "default"
 
     def __post_init__(self) -> None:
-        for name in self.scores:
-            _check(name)
-        if not self.scores or len(set(self.scores)) < len(self.scores):
-            raise InputError(f"zero_cost.scores = {', '.join(self.scores)}: expected one or more, none of them twice")
+        check_scores(self.scores, "zero_cost.scores")
         if self.init not in get_args(Init):
             raise InputError(f"unknown init {self.init!r}: {nearest(self.init, get_args(Init))}")
         for name, least in (("images", 4), ("draws", 1)):
@@ -63,39 +55,21 @@ class ZeroCost:
         return self.scores
 
     def evaluate(self, candidate: Candidate, space: Space, seed: int) -> dict[str, float]:
-        """The negated scores by name. Raises FloatingPointError where one is not finite, as of a network without a path
-        from image to output some are not."""
-        found: dict[str, list[float]] = {name: [] for name in self.scores}
-        for name in found.keys() & SIZES.keys():
-            found[name].append(SIZES[name](space, candidate.genotype))
-        if drawn := [name for name in self.scores if name in SCORES]:
-            sized, (images, labels) = space.at(self.fidelity), self.batch()
-            for draw in range(self.draws):
-                own = draw_seed(seed, draw)
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(own)
-                    network = self.task.attach(sized.build(candidate.genotype))
-                    initialise(network, self.init)
-                for name in drawn:  # a generator of its own: the value does not depend on what else is asked for
-                    found[name].append(SCORES[name](network, images, labels, torch.Generator().manual_seed(own)))
-        values = {name: -fmean(scores) for name, scores in found.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(f"{name} is {-value} for the network of {candidate.genotype}")
+        """The negated scores by name, without those that are not finite, as some are of a network without a path from
+        image to output. Raises FloatingPointError where none is finite."""
+        sized, batch = space.at(self.fidelity), self.batch()
+        draws = [
+            rate(self.scores, space, sized, candidate.genotype, self.task.attach, batch, draw_seed(seed, draw), self.init)
+            for draw in range(self.draws)
+        ]
+        means = {name: fmean(each[name] for each in draws) for name in self.scores}
+        values = {name: -mean for name, mean in means.items() if math.isfinite(mean)}
+        if not values:
+            words = ", ".join(f"{name} is {mean}" for name, mean in means.items())
+            raise FloatingPointError(f"{words} for the network of {candidate.genotype}")
         return values
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """The images, normalised, in an order without a pattern, and their labels: the same for all candidates."""
         pixels, labels = self.task.sample("train", self.fidelity, self.images)
         return self.task.normalisation()(pixels), labels
-
-
-def _check(name: str) -> None:
-    """Raise InputError for a name that is no score."""
-    if name == "az_nas":
-        raise InputError(
-            "az_nas ranks the networks of a population, one alone has none: ask for its components az_expressivity, "
-            "az_progressivity, az_trainability, more_macs"
-        )
-    if name not in SCORES and name not in SIZES:
-        raise InputError(f"unknown score {name!r}: {nearest(name, [*SCORES, *SIZES])}")

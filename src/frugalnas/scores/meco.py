@@ -38,6 +38,8 @@ def meco(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Ge
 
 
 def least_eigenvalue(channels: Tensor) -> float:
-    """That of the correlation matrix of `channels` (C, pixels)."""
+    """That of the correlation matrix of `channels` (C, pixels), which is singular unless there are more pixels."""
+    if len(channels) >= channels.shape[1]:
+        return 0.0
     correlation = torch.corrcoef(channels.double()).nan_to_num(0, 0, 0)  # (C, C)
     return float(torch.linalg.eigvalsh(correlation)[0])

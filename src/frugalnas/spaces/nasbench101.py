@@ -154,7 +154,7 @@ class NasBench101:
     def network(self, genotype: Genotype) -> Graph:
         """The network as plain data, for builders, counters and exporters."""
         cell, nodes = self._cell(genotype), [Node((0,), _convolution(self.in_channels, self.channels, 3))]
-        width, side, scales = self.channels, self.resolution, []
+        width, side, scales, blocks = self.channels, self.resolution, [], [1]
         for stack in range(STACKS):
             if stack:
                 scales.append(len(nodes))
@@ -162,7 +162,8 @@ class NasBench101:
                 side = -(-side // 2)
             for _ in range(self.cells):
                 width = _add_cell(nodes, cell, width, self.channels * 2**stack)
-        return Graph(_image(self), tuple(nodes), self.classes, (*scales, len(nodes)))
+                blocks.append(len(nodes))
+        return Graph(_image(self), tuple(nodes), self.classes, (*scales, len(nodes)), tuple(blocks))
 
     def build(self, genotype: Genotype) -> GraphNetwork:
         """The network with freshly initialised weights from torch's global generator."""

@@ -123,7 +123,7 @@ class NasBenchMacro:
     def network(self, genotype: Genotype) -> Graph:
         """The network as plain data, for builders, counters and exporters."""
         check_genes(genotype, self.domains)
-        nodes, width, scales = [Node((0,), _stem(self))], self.channels, [1]
+        nodes, width, scales, blocks = [Node((0,), _stem(self))], self.channels, [1], [1]
         for genes in _stages(genotype):
             for place, gene in enumerate(genes):
                 value, layers = len(nodes), _layer(gene, width, place == 0)
@@ -133,9 +133,11 @@ class NasBenchMacro:
                 elif layers:
                     nodes.append(Node((value,), layers, droppable=True))
                     nodes.append(Node((value, value + 1)))
+                if len(nodes) > blocks[-1]:
+                    blocks.append(len(nodes))
             scales.append(len(nodes))
         nodes.append(Node((len(nodes),), _head(self)))
-        return Graph(_image(self), tuple(nodes), self.classes, (*scales[:-1], len(nodes)))
+        return Graph(_image(self), tuple(nodes), self.classes, (*scales[:-1], len(nodes)), tuple(blocks))
 
     def build(self, genotype: Genotype) -> GraphNetwork:
         """The network with freshly initialised weights from torch's global generator."""

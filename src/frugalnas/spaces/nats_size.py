@@ -128,13 +128,14 @@ class NatsSize:
     def network(self, genotype: Genotype) -> Graph:
         """The network as plain data, for builders, counters and exporters."""
         widths = self.widths(genotype)
-        nodes, scales, side = [Node((0,), _stem(self, widths[0]))], [], self.resolution
+        nodes, scales, blocks, side = [Node((0,), _stem(self, widths[0]))], [], [1], self.resolution
         for place, (before, width) in enumerate(pairwise([widths[0], *widths])):
             scales += [len(nodes)] if place % 2 else []
             _add_layer(nodes, place, before, width, side)
+            blocks.append(len(nodes))
             side = -(-side // 2) if place % 2 else side
         nodes.append(Node((len(nodes),), _last(widths[-1])))
-        return Graph(_image(self), tuple(nodes), self.classes, (*scales, len(nodes)))
+        return Graph(_image(self), tuple(nodes), self.classes, (*scales, len(nodes)), tuple(blocks))
 
     def build(self, genotype: Genotype) -> GraphNetwork:
         """The network with freshly initialised weights from torch's global generator."""
