@@ -74,8 +74,8 @@ class Flat(nn.Module):
 def frozen(network: nn.Module) -> nn.Module:
     """The network in evaluation mode with the weights and statistics that it has now: `embed` and calls, no gradients.
 
-    The network must not change while this is in use, as it shares some weights. A network that is not on a CPU, or that does different things
-    to different inputs, is returned as it is, in evaluation mode.
+    The network must not change while this is in use, as it shares some weights. A network that is not on a CPU, or that
+    does different things to different inputs, is returned as it is, in evaluation mode.
     """
     network.eval()
     steps = _read(network)
@@ -206,12 +206,12 @@ def _only_multiplied(steps: Steps) -> set[int]:
     for number, step in steps.made.items():
         for value in step.reads:
             by.setdefault(value, []).append(number)
-    multiplied = {value for value in steps.made if all(steps.of(reader, Pointwise) for reader in by[value])}
+    multiplied = {value for value in steps.made if all(steps.of(reader, Pointwise) for reader in by.get(value, [0]))}
     found = set[int]()
     for number in steps.made:
         if steps.of(number, Concat):
-            rectified = {reader for reader in by[number] if steps.of(reader, Rectify) and reader in multiplied}
-            if all(reader in rectified or steps.of(reader, Pointwise) for reader in by[number]):
+            rectified = {reader for reader in by.get(number, []) if steps.of(reader, Rectify) and reader in multiplied}
+            if all(reader in rectified or steps.of(reader, Pointwise) for reader in by.get(number, [0])):
                 found |= {number, *rectified}
     return found
 
