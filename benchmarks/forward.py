@@ -3,11 +3,12 @@
     python benchmarks/forward.py [--networks 6] [--images 256] [--calibration 128] [--repeats 3] [--rivals]
 
 Random networks of three spaces at 32x32 pixels, one thread. Microseconds of CPU time (of the thread; in brackets wall
-time) an image; variants take turns, figures are medians. "bound" is the least that this core could need: the larger
-of the multiply-accumulates at the measured rate of a 1024x1024 matrix product and the bytes that all steps, as they are
-after rewriting, read and write at the measured rate of copies within the cache; no depthwise convolution reaches it. `--rivals` adds what was tried and is not used:
-torch.jit, bfloat16, onnxruntime and OpenVINO with the same weights, with the milliseconds they need to get ready.
-One evaluation of --evaluation images (calibrated on, embedded) is put together from the medians, start included.
+time) an image; variants take turns, figures are medians. "bound" is the least that this core could need: the larger of
+two times, that of the multiply-accumulates at the measured rate of a 1024x1024 matrix product, and that of the bytes
+that all steps, as they are after rewriting, read and write at the measured rate of copies within the cache. No
+depthwise convolution reaches it. `--rivals` adds what was tried and is not used: torch.jit, bfloat16, onnxruntime and
+OpenVINO with the same weights, with the milliseconds of CPU time that they need to get ready. One evaluation of
+`--evaluation` images (calibrated on, embedded) is put together from the medians, getting ready included.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def test_a_space_smaller_than_the_references_is_no_endless_loop() -> None:
         ({"scores": ("az_nas",)}, "ranks the networks of a population"),
         ({"scores": ()}, "auto.scores = : expected one or more"),
         ({"references": 3}, "auto.references = 3: expected 4 or more"),
-        ({"images": 1}, "auto.images = 1: expected 2 or more"),
+        ({"images": 1}, "auto.images = 1: expected 4 or more"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:

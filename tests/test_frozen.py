@@ -171,7 +171,7 @@ def test_nothing_that_can_be_folded_or_left_out_is_run() -> None:
     assert kinds.count(Concat) == 4  # a map of each size, and a halved one that a depthwise convolution reads
     convolutions = [step.operation for _, step, _, _ in steps if isinstance(step.operation, ConvStep)]
     assert {operation.weight.shape[2] for operation in convolutions} == {3}  # no 1x1 convolution is left
-    assert len(steps) < 0.6 * len(read(network).made)
+    assert len(steps) < 0.7 * len(read(network).made)
 
 
 def test_what_depends_on_the_input_is_left_as_it_is() -> None:

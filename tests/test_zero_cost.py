@@ -490,6 +490,11 @@ def test_the_global_generator_is_left_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_a_score_that_is_not_finite_takes_no_other_with_it() -> None:
+    found = ZeroCost(TASK, Fidelity(resolution=16), ("naswot", "snip")).evaluate(Candidate((0,) * 6), SPACE, 0)
+    assert found == {"snip": 0.0}
+
+
 def test_sizes_need_no_network() -> None:
     found = ZeroCost(TASK, Fidelity(width=2), ("more_macs",)).evaluate(CANDIDATE, SPACE, 0)
     assert found == {"more_macs": -SPACE.count(CANDIDATE.genotype).macs}

@@ -60,7 +60,7 @@ class Auto:
 
     def __post_init__(self) -> None:
         check_scores(self.scores, "auto.scores")
-        for name, least in (("images", 2), ("references", LEAST)):
+        for name, least in (("images", 4), ("references", LEAST)):
             if getattr(self, name) < least:
                 raise InputError(f"auto.{name} = {getattr(self, name)}: expected {least} or more")
 

@@ -80,8 +80,8 @@ def frozen(network: nn.Module) -> nn.Module:
     """The network in evaluation mode with the weights and statistics that it has now: `features`, `embed` and calls, no
     gradients.
 
-    Later changes of the network may or may not reach it. A network that is not on a CPU, or that does different things
-    to different inputs, is returned as it is, in evaluation mode.
+    The network must not change while this is in use, as it shares some weights. A network that is not on a CPU, or that
+    does different things to different inputs, is returned as it is, in evaluation mode.
     """
     network.eval()
     steps = _read(network)
@@ -133,10 +133,10 @@ def _folded(steps: Steps) -> Steps:
             continue
         start = 0
         for part in parts:
-            conv = made[part].operation
-            assert isinstance(conv, Conv)  # noqa: S101 (as `foldable` says)
-            places = slice(start, start := start + len(conv.weight))
-            made[part] = replace(made[part], operation=conv.scaled(scale[places], shift[places]))
+            match made[part].operation:
+                case Conv(weight) as conv:
+                    places = slice(start, start := start + len(weight))
+                    made[part] = replace(made[part], operation=conv.scaled(scale[places], shift[places]))
         same[number] = before
         del made[number]
     return Steps(made, steps.results).without(same)
@@ -144,9 +144,9 @@ def _folded(steps: Steps) -> Steps:
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """What a batch normalisation with fixed statistics multiplies by and adds, both (C,)."""
-    assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101
-    scale = norm.weight.detach() * (norm.running_var + norm.eps).rsqrt()
-    return scale, norm.bias.detach() - norm.running_mean * scale
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    scale = norm.weight.detach() * (variance + norm.eps).rsqrt()
+    return scale, norm.bias.detach() - mean * scale
 
 
 def _multiplied(steps: Steps) -> Steps:
@@ -212,12 +212,12 @@ def _only_multiplied(steps: Steps) -> set[int]:
     for number, step in steps.made.items():
         for value in step.reads:
             by.setdefault(value, []).append(number)
-    multiplied = {value for value in steps.made if all(steps.of(reader, Pointwise) for reader in by[value])}
+    multiplied = {value for value in steps.made if all(steps.of(reader, Pointwise) for reader in by.get(value, [0]))}
     found = set[int]()
     for number in steps.made:
         if steps.of(number, Concat):
-            rectified = {reader for reader in by[number] if steps.of(reader, Rectify) and reader in multiplied}
-            if all(reader in rectified or steps.of(reader, Pointwise) for reader in by[number]):
+            rectified = {reader for reader in by.get(number, []) if steps.of(reader, Rectify) and reader in multiplied}
+            if all(reader in rectified or steps.of(reader, Pointwise) for reader in by.get(number, [0])):
                 found |= {number, *rectified}
     return found
 

@@ -253,7 +253,7 @@ def _of_module(module: nn.Module) -> Operation | None:
             stride, dilation, weight = module.stride, module.dilation, module.weight.detach()
             padding = dilation * (weight.shape[2] // 2)
             return Conv(weight, None, (stride,) * 2, (padding,) * 2, (dilation,) * 2, len(weight))
-        case nn.BatchNorm2d():
+        case nn.BatchNorm2d(affine=True, track_running_stats=True):
             return Norm(module)
         case nn.ReLU():
             return Rectify()
