@@ -27,7 +27,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from frugalnas.core import Candidate, Fidelity, Genotype, InputError, Space
 from frugalnas.layers.initialise import draw_seed
@@ -71,7 +70,7 @@ class Auto:
     def evaluate(self, candidate: Candidate, space: Space, seed: int) -> dict[str, float]:
         """`rating`, 0 or more, and the negated scores that are finite."""
         known = self._known(space)
-        found = self._scores(space, space.at(self.fidelity), candidate.genotype, self._batch(), seed)
+        found = self._scores(space, candidate.genotype, seed)
         rating = -sum(math.log(place(found[name], known[name])) for name in self.scores) / len(self.scores)
         return {"rating": rating} | {name: -value for name, value in found.items() if math.isfinite(value)}
 
@@ -91,24 +90,20 @@ class Auto:
 
     def rate_references(self, space: Space) -> dict[str, Column]:
         """The scores of random networks of the space, different ones as far as it has so many."""
-        rng, sized, batch = np.random.default_rng(self.task.data.seed), space.at(self.fidelity), self._batch()
+        rng = np.random.default_rng(self.task.data.seed)
         drawn: dict[Genotype, None] = {}
         for _ in range(100 * self.references):
             drawn[space.canonical(random_genotype(rng, space.domains))] = None
             if len(drawn) == self.references:
                 break
         seeds = (draw_seed(self.task.data.seed, number) for number in range(len(drawn)))
-        rows = [self._scores(space, sized, *item, batch=batch) for item in zip(drawn, seeds, strict=True)]
+        rows = [self._scores(space, genotype, seed) for genotype, seed in zip(drawn, seeds, strict=True)]
         return {name: tuple(row[name] for row in rows) for name in self.scores}
 
-    def _scores(
-        self, space: Space, sized: Space, genotype: Genotype, batch: tuple[Tensor, Tensor], seed: int
-    ) -> dict[str, float]:
-        return rate(self.scores, space, sized, genotype, self.task.attach, batch, seed)
-
-    def _batch(self) -> tuple[Tensor, Tensor]:
+    def _scores(self, space: Space, genotype: Genotype, seed: int) -> dict[str, float]:
         pixels, labels = self.task.sample("train", self.fidelity, self.images)
-        return self.task.normalisation()(pixels), labels
+        batch = self.task.normalisation()(pixels), labels
+        return rate(self.scores, space, space.at(self.fidelity), genotype, self.task.attach, batch, seed)
 
 
 def place(score: float, references: Sequence[float]) -> float:

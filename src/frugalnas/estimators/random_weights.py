@@ -42,6 +42,7 @@ Maps = Literal["last", "scales"]
 Head = Literal["ridge", "sgd"]
 Score = Literal["error", "fit", "freedom", "log_determinant", "effective_rank"]
 INTERVAL = "_ci"  # ends the name of a half-width
+CALIBRATED = 64  # images at a time when calibrating: larger batches leave the cache of a core
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class RandomWeights:
             return pooled(maps[-1:] if self.features == "last" else maps, self.pool)
 
         if self.normalisation == "calibrated":
-            calibrate(model, parts[0][: self.calibration], normalise, batch)
+            calibrate(model, parts[0][: self.calibration], normalise, min(batch, CALIBRATED))
         live = self.normalisation == "batch"
         model = model if live else frozen(model)
         return [embed(model, part, normalise, batch, live, read) for part in parts]
