@@ -8,7 +8,8 @@ two times, that of the multiply-accumulates at the measured rate of a 1024x1024 
 that all steps, as they are after rewriting, read and write at the measured rate of copies within the cache. No
 depthwise convolution reaches it. `--rivals` adds what was tried and is not used: torch.jit, bfloat16, onnxruntime and
 OpenVINO with the same weights, with the milliseconds of CPU time that they need to get ready. One evaluation of
-`--evaluation` images (calibrated on, embedded) is put together from the medians, getting ready included.
+`--evaluation` images (calibrated on, embedded) is put together from the medians, getting ready included: before, of
+the plain network in batches of 256; now, calibrated in batches of 64, embedded by the frozen network.
 """
 
 from __future__ import annotations
