@@ -7,7 +7,7 @@ the formulas have 0 / 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from frugalnas.core import InputError
 
 Scores = NDArray[np.float64]
-Statistic = Callable[[Scores, Scores], Scores]
+Statistic = Callable[..., Scores]  # of two lists or more
+_BLOCK = 256  # items that `estimate_kendall` compares with all others at once
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,27 @@ class Estimate:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
 
 def spearman(first: ArrayLike, second: ArrayLike) -> Scores:
     """Spearman's rank correlation in [-1, 1]: Pearson's of the ranks, of which equal scores have the mean."""
-    from scipy.stats import rankdata  # half a second, which only statistics take
+    x, y = map(_centred, _pair(first, second))
+    return _correlation(x, y)
 
+
+def partial_spearman(first: ArrayLike, second: ArrayLike, given: ArrayLike) -> Scores:
+    """Spearman's correlation that is left once what both owe to `given` is taken out, in [-1, 1].
+
+    (r12 - r13 r23) / sqrt((1 - r13^2)(1 - r23^2)) of the three correlations of the ranks (Kendall and Stuart 1973, vol.
+    2, 27.3). A list that `given` orders completely has nothing left: 0.
+    """
     x, y = _pair(first, second)
-    x, y = (rankdata(scores, axis=-1) - (x.shape[-1] + 1) / 2 for scores in (x, y))
-    return _share((x * y).sum(-1), np.sqrt((x * x).sum(-1) * (y * y).sum(-1)))
+    x, y, z = map(_centred, (x, *_pair(y, given)))
+    r, rx, ry = _correlation(x, y), _correlation(x, z), _correlation(y, z)
+    left = (1 - rx * rx) * (1 - ry * ry)
+    return _share(np.where(left > 1e-12, r - rx * ry, 0.0), np.sqrt(np.maximum(left, 0.0)))
 
 
 def kendall(first: ArrayLike, second: ArrayLike) -> Scores:
@@ -50,6 +64,13 @@ def kendall(first: ArrayLike, second: ArrayLike) -> Scores:
         apart_x += np.abs(a).sum(-1)
         apart_y += np.abs(b).sum(-1)
     return _share(agree, np.sqrt(apart_x * apart_y))
+
+
+def best_ranked(first: ArrayLike, second: ArrayLike) -> Scores:
+    """The score by `first` of the item that is best by `second`; of several that are equally good there, their mean."""
+    x, y = _pair(first, second)
+    best = y == y.min(-1, keepdims=True)
+    return np.asarray((x * best).sum(-1) / best.sum(-1))
 
 
 def top_overlap(first: ArrayLike, second: ArrayLike, k: int) -> Scores:
@@ -71,20 +92,76 @@ def estimate(
     second: ArrayLike,
     rng: np.random.Generator,
     *,
+    given: Sequence[ArrayLike] = (),
     draws: int = 2000,
     level: float = 0.95,
 ) -> Estimate:
     """A statistic of two lists (n,) with the percentile interval of a bootstrap over the items (Efron 1979).
 
-    Each of the `draws` takes n items with replacement, and of each its scores in both lists. Equal generators take the
-    same items, so that statistics of the same items compare. Raises InputError for numbers out of range.
+    Each of the `draws` takes n items with replacement, and of each its scores in both lists, and in those `given`, which
+    the statistic takes after them. Equal generators take the same items, so that statistics of the same items compare.
+    Raises InputError for numbers out of range.
     """
     x, y = _pair(first, second)
+    others = [_pair(x, scores)[1] for scores in given]
+    picks = _picks(x, rng, draws, level)
+    return _interval(statistic(x, y, *others), statistic(*(scores[picks] for scores in (x, y, *others))), level)
+
+
+def estimate_kendall(
+    first: ArrayLike, second: ArrayLike, rng: np.random.Generator, *, draws: int = 2000, level: float = 0.95
+) -> Estimate:
+    """What `estimate` gives for `kendall`, soon enough also for a thousand items.
+
+    A draw is how often it takes each item, and the sums over its pairs are quadratic forms of these counts; all are
+    whole numbers that floats have exactly.
+    """
+    x, y = _pair(first, second)
+    n, picks = len(x), _picks(x, rng, draws, level)
+    counts = np.zeros((draws + 1, n), np.float32)
+    np.add.at(counts, (np.arange(draws)[:, None], picks), 1)
+    counts[-1] = 1  # the items themselves
+    sums = np.zeros((3, draws + 1))
+    for start in range(0, n, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        a, b = (np.sign(scores[rows, None] - scores).astype(np.float32) for scores in (x, y))  # (block, n)
+        for place, pairs in enumerate((a * b, np.abs(a), np.abs(b))):
+            sums[place] += (counts @ pairs.T * counts[:, rows]).sum(1, dtype=np.float64)
+    tau = _share(sums[0], np.sqrt(sums[1] * sums[2]))
+    return _interval(tau[-1], tau[:-1], level)
+
+
+def compared(truth: ArrayLike, scores: ArrayLike, k: int, seed: int) -> tuple[Estimate, Estimate, float]:
+    """How `scores` order items beside the `truth`: Spearman's and Kendall's correlation, the overlap of the `k` best.
+
+    Equal seeds take the same items in their bootstraps, so that the intervals of several scores compare.
+    """
+    rho = estimate(spearman, truth, scores, np.random.default_rng(seed))
+    tau = estimate_kendall(truth, scores, np.random.default_rng(seed))
+    return rho, tau, float(top_overlap(truth, scores, k))
+
+
+def _picks(x: Scores, rng: np.random.Generator, draws: int, level: float) -> NDArray[np.int64]:
     if x.ndim != 1 or draws < 1 or not 0 < level < 1:
         raise InputError(f"lists {x.shape}, draws = {draws}, level = {level}: expected (n,), 1 or more, a share")
-    picks = rng.integers(x.shape[0], size=(draws, x.shape[0]))
-    low, high = np.quantile(statistic(x[picks], y[picks]), [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(statistic(x, y)), float(low), float(high))
+    return rng.integers(x.shape[0], size=(draws, x.shape[0]))
+
+
+def _interval(value: Scores, drawn: Scores, level: float) -> Estimate:
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(value), float(low), float(high))
+
+
+def _centred(scores: Scores) -> Scores:
+    """Ranks around 0, of which equal scores have the mean."""
+    from scipy.stats import rankdata  # half a second, which only statistics take
+
+    return np.asarray(rankdata(scores, axis=-1) - (scores.shape[-1] + 1) / 2)
+
+
+def _correlation(x: Scores, y: Scores) -> Scores:
+    """Pearson's, of lists around 0."""
+    return _share((x * y).sum(-1), np.sqrt((x * x).sum(-1) * (y * y).sum(-1)))
 
 
 def _pair(first: ArrayLike, second: ArrayLike) -> tuple[Scores, Scores]:
