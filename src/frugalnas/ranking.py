@@ -98,9 +98,9 @@ def estimate(
 ) -> Estimate:
     """A statistic of two lists (n,) with the percentile interval of a bootstrap over the items (Efron 1979).
 
-    Each of the `draws` takes n items with replacement, and of each its scores in both lists, and in those `given`, which
-    the statistic takes after them. Equal generators take the same items, so that statistics of the same items compare.
-    Raises InputError for numbers out of range.
+    Each of the `draws` takes n items with replacement, and of each its scores in both lists, and in those `given`,
+    which the statistic takes after them. Equal generators take the same items, so that statistics of the same items
+    compare. Raises InputError for numbers out of range.
     """
     x, y = _pair(first, second)
     others = [_pair(x, scores)[1] for scores in given]

@@ -17,8 +17,8 @@ class EveryRung:
 
     Ends once `networks` of them were asked on all rungs (None: never); one that a limit rejects is not asked further
     and does not count. An architecture that came before is drawn again, `redraws` times at most (then it is asked once
-    more). With `genotypes` it is these, in their order, and nothing is drawn. Never waits. Raises InputError for numbers
-    out of range, and for genotypes of another space.
+    more). With `genotypes` it is these, in their order, and nothing is drawn. Never waits. Raises InputError for
+    numbers out of range, and for genotypes of another space.
     """
 
     space: Space
