@@ -94,5 +94,5 @@ def _names(findings: Findings, across: Axis, upright: Axis) -> str:
 def scatter(rating: Rating) -> str:
     """The errors of the networks by the reference, across, and by a proxy."""
     errors, own = zip(*rating.pairs, strict=True)
-    name, caption = f"errors by {rating.name}", f"{rating.name}: {rating.spearman}"
-    return still.scatter(name, caption, errors, own, "error", "error")
+    label = f"errors by {rating.name}"
+    return still.scatter(label, rating.name, str(rating.spearman), errors, own, "error", "error")

@@ -1,7 +1,8 @@
-"""The pictures of a study of ratings, as SVG: the correlations side by side, and every score beside the truth."""
+"""The pictures of a study of ratings: the correlations side by side, and every score beside the truth."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from frugalnas.rank.findings import GIVEN, Findings, Rating
@@ -9,27 +10,27 @@ from frugalnas.ranking import Estimate
 from frugalnas.report import still
 from frugalnas.report.picture import Axis
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM, _ROW = 760, 210, 24, 30, 40, 36  # of the chart in pixels
-_APART = 7  # between the two lines of a score
-_LONGEST = 28  # letters of a name that there is room for
+_TOP, _ROW, _FOOT = 30, 36, 44  # heights in pixels; .names of still.css has the first two
+_LEFT, _RIGHT = 2.0, 98.0  # per cent of the width, whatever that is on the screen
+_APART = 7  # pixels between the two lines of a score
+_CLOSE = 12  # per cent between two words above the picture
 
 
 def chart(findings: Findings) -> str:
     """Spearman's correlation of every score, and what is left of it given the size, each with its interval."""
     ratings = (*findings.rated, *findings.beside)
-    height = _TOP + _ROW * len(ratings) + _BOTTOM
+    foot = _TOP + _ROW * len(ratings)
     found = [each for rating in ratings for each in (rating.spearman, rating.partial) if each]
     low, high = min(0.0, *(each.low for each in found)), max(0.0, *(each.high for each in found))
-    x = Axis("correlation", max(-1.0, low - 0.03), min(1.0, high + 0.03), _LEFT, _WIDTH - _RIGHT)
-    foot = height - _BOTTOM
-    grid = "".join(f"M{at:g} {_TOP}V{foot}" for at, _ in x.ticks())
-    words = "".join(f'<text x="{at:g}" y="{foot + 18}" class="middle">{word}</text>' for at, word in x.ticks())
-    rows = "".join(_row(findings, rating, x, _TOP + _ROW * place) for place, rating in enumerate(ratings))
+    x = Axis("correlation", max(-1.0, low - 0.03), min(1.0, high + 0.03), _LEFT, _RIGHT)
+    lines = "".join(_upright("grid", at, _TOP, foot) for at, _ in x.ticks()) + _upright("zero", x.place(0), _TOP, foot)
+    words = "".join(_words(at, foot + 18, word) for at, word in x.ticks())
+    rows = "".join(_row(rating, x, _TOP + _ROW * place) for place, rating in enumerate(ratings))
     return (
-        f'<figure class="wide">{_legend()}<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="correlations">'
-        f'<path class="grid" d="{grid}"/>{words}<path class="zero" d="M{x.place(0):g} {_TOP}V{foot}"/>'
-        f'{_levels(findings, x, foot)}{rows}<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:g}" y="{height - 4}" '
-        'class="middle">correlation with the truth, 95 % interval</text></svg></figure>'
+        f'<figure>{_legend()}<div class="forest"><ol class="names">{_names(findings, ratings)}</ol>'
+        f'<svg width="100%" height="{foot + _FOOT}" role="img" aria-label="correlations with their intervals">'
+        f"{lines}{words}{_levels(findings, x, foot)}{rows}"
+        f"{_words(50, foot + 38, 'correlation with the truth, 95 % interval')}</svg></div></figure>"
     )
 
 
@@ -42,38 +43,51 @@ def _legend() -> str:
     )
 
 
+def _names(findings: Findings, ratings: Sequence[Rating]) -> str:
+    strong = {rating.name for rating in findings.beyond_size}
+    kinds = [(escape(rating.name), ' class="strong"' if rating.name in strong else "") for rating in ratings]
+    return "".join(f'<li title="{name}"{kind}>{name}</li>' for name, kind in kinds)
+
+
 def _levels(findings: Findings, x: Axis, foot: int) -> str:
-    """Lines down the picture at what counting reaches, named above it."""
-    lines, taken = "", -1e9
-    for rating in sorted(findings.beside, key=lambda rating: rating.spearman.value):
+    """Lines down the picture at what counting reaches, named above it; in one word where they are close."""
+    places: dict[float, list[str]] = {}
+    lines = ""
+    for rating in findings.beside:
         at = x.place(rating.spearman.value)
-        words = max(at, taken + 8 * len(rating.name))  # beside the one before, where they are close
-        taken = words
-        lines += f'<path class="level" d="M{at:g} {_TOP - 6}V{foot}"/>'
-        lines += f'<text x="{words:g}" y="{_TOP - 12}" class="middle">{escape(rating.name)}</text>'
-    return lines
+        lines += _upright("level", at, _TOP - 6, foot)
+        near = next((place for place in places if abs(place - at) < _CLOSE), at)
+        places.setdefault(near, []).append(rating.name)
+    return lines + "".join(_words(max(at, 8.0), _TOP - 12, ", ".join(names)) for at, names in places.items())
 
 
-def _row(findings: Findings, rating: Rating, x: Axis, top: int) -> str:
+def _row(rating: Rating, x: Axis, top: int) -> str:
     middle = top + _ROW // 2
-    name = rating.name if len(rating.name) <= _LONGEST else f"{rating.name[: _LONGEST - 1]}…"
-    strong = ' class="strong end"' if rating in findings.beyond_size else ' class="end"'
-    lines = _line("best", rating.name, rating.spearman, x, middle - (_APART if rating.partial else 0))
+    row = _line("best", rating.name, rating.spearman, x, middle - (_APART if rating.partial else 0))
     if rating.partial:
-        lines += _line("given", f"{rating.name} given {GIVEN}", rating.partial, x, middle + _APART)
-    return f'<text x="{_LEFT - 14}" y="{middle + 4}"{strong}>{escape(name)}</text>{lines}'
+        row += _line("given", f"{rating.name} given {GIVEN}", rating.partial, x, middle + _APART)
+    return row
 
 
 def _line(kind: str, name: str, found: Estimate, x: Axis, y: int) -> str:
     at, low, high = (x.place(value) for value in (found.value, found.low, found.high))
     return (
-        f'<g><title>{escape(name)}: {found}</title><path class="{kind}" d="M{low:g} {y}H{high:g}"/>'
-        f'<circle class="{kind}" cx="{at:g}" cy="{y}" r="4"/></g>'
+        f'<g class="{kind}"><title>{escape(name)}: {found}</title>'
+        f'<line x1="{low:g}%" x2="{high:g}%" y1="{y}" y2="{y}"/><circle cx="{at:g}%" cy="{y}" r="4"/></g>'
     )
+
+
+def _upright(kind: str, at: float, top: int, foot: int) -> str:
+    return f'<line class="{kind}" x1="{at:g}%" x2="{at:g}%" y1="{top}" y2="{foot}"/>'
+
+
+def _words(at: float, y: int, words: str) -> str:
+    return f'<text x="{at:g}%" y="{y}" class="middle">{escape(words)}</text>'
 
 
 def scatter(findings: Findings, rating: Rating) -> str:
     """The true errors of the networks, across, and a score."""
-    name = f"{rating.name} beside {findings.truth}"
-    caption = f"{rating.name}: {rating.spearman}"
-    return still.scatter(name, caption, findings.errors, rating.scores, findings.truth, rating.name)
+    label = f"{rating.name} beside {findings.truth}"
+    return still.scatter(
+        label, rating.name, str(rating.spearman), findings.errors, rating.scores, findings.truth, rating.name
+    )

@@ -18,12 +18,13 @@ from frugalnas.objectives.count import COSTS
 from frugalnas.rank.rungs import BASELINES, Rung
 from frugalnas.rank.settings import NOTE, is_ranking
 from frugalnas.rank.truth import LEAST_NETWORKS
-from frugalnas.ranking import Estimate, best_ranked, compared, estimate, partial_spearman
+from frugalnas.ranking import Estimate, best_ranked, compared, estimate, partial_spearman, spearman
 from frugalnas.record import Record, load
 from frugalnas.schema import Tree
 
 BEST = 10  # a network of so many is among the best, in the overlap
 GIVEN = "macs"  # what the partial correlation takes out
+_COMPLETE = 1 - 1e-9  # a correlation from which on nothing is left
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Rating:
     """How one score orders the networks beside the truth.
 
     `scores`: of each network, minimised; None where it has none, which counts as the worst. `partial`: Spearman's
-    correlation given the multiply-accumulates; None for these themselves. `overlap`: share of the best tenth by the
-    truth that is in the best tenth by this. `chosen`: the true error of the network that this calls the best, the mean
-    where several are. `seconds`: the median of a network on one core, None where it is not known, of `together` scores
-    that come from one estimator.
+    correlation given the multiply-accumulates; None where these order the score completely. `overlap`: share of the
+    best tenth by the truth that is in the best tenth by this. `chosen`: the true error of the network that this calls
+    the best, the mean where several are. `seconds`: the median of a network on one core, None where it is not known, of
+    `together` scores that come from one estimator.
     """
 
     name: str
@@ -133,7 +134,7 @@ def _findings(record: Record, tree: Tree, space: Any) -> Findings:
                 rated.append(_rating(name, errors, scores, size, tree["seed"], seconds, len(rung.scores)))
         for name in BASELINES:
             scores = [-COSTS[name](space, genotype) for genotype in networks]
-            beside.append(_rating(name, errors, scores, size if name != GIVEN else None, tree["seed"]))
+            beside.append(_rating(name, errors, scores, size, tree["seed"]))
     rated.sort(key=lambda rating: -rating.spearman.value)
     facts = str(note["truth"]), str(note["source"]), len(listed)
     return Findings(record, *facts, tuple(networks), tuple(errors), tuple(rated), tuple(beside))
@@ -155,7 +156,7 @@ def _rating(
     name: str,
     errors: Sequence[float],
     scores: Sequence[float | None],
-    size: Sequence[float] | None,
+    size: Sequence[float],
     seed: int,
     seconds: float | None = None,
     together: int = 1,
@@ -165,8 +166,9 @@ def _rating(
     after = math.nextafter(worst, math.inf)
     ranked = [after if score is None else score for score in scores]
     found = compared(errors, ranked, max(1, len(errors) // BEST), seed)
-    rng = np.random.default_rng(seed)
-    partial = estimate(partial_spearman, errors, ranked, rng, given=[size]) if size else None
+    partial = None
+    if abs(spearman(ranked, size)) < _COMPLETE:
+        partial = estimate(partial_spearman, errors, ranked, np.random.default_rng(seed), given=[size])
     rho, tau, overlap = found
     chosen = float(best_ranked(errors, ranked))
     return Rating(name, tuple(scores), rho, tau, partial, overlap, chosen, seconds, together)

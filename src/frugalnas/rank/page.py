@@ -12,17 +12,17 @@ from string import Template
 
 from frugalnas.rank.chart import chart, scatter
 from frugalnas.rank.findings import GIVEN, Findings
-from frugalnas.rank.text import HEADER, notes, row_of, verdict
+from frugalnas.rank.text import HEADER, notes, row_of, truth_of, verdict
 from frugalnas.rank.truth import LEAST_NETWORKS
 from frugalnas.report import amount, still
 from frugalnas.report.effort import duration
 from frugalnas.report.page import table_of, versions_of
 
 _MEANING = (
-    f"A row is a score: how well it orders the networks as the truth does (red), and what is left of that given "
-    f"{GIVEN}, once what both owe to the size of the networks is taken out (blue). The dashed lines are what counting parameters "
-    "or multiply-accumulates reaches, which costs nothing: a score to the left of them, or one whose blue line touches "
-    "zero, may be worth no more. In bold are those that pass both."
+    "A row is a score: how well it orders the networks as the truth does (red), and what is left of that given "
+    f"{GIVEN}, once what both owe to the size of the networks is taken out (blue). The dashed lines are what counting "
+    "parameters or multiply-accumulates reaches, which costs nothing: a score to the left of them, or one whose blue "
+    "line touches zero, may be worth no more. In bold are those that pass both."
 )
 
 
@@ -39,9 +39,7 @@ def page_of(findings: Findings) -> str:
     body = Template(files("frugalnas.rank").joinpath("page.html").read_text("utf-8")).substitute(
         networks=f"{len(findings.networks):,}",
         source=escape(str(tree["data"]["source"])),
-        facts=escape(
-            f"Networks of {tree['preset']}. The truth is {findings.truth} of {findings.source}. Seed {tree['seed']}."
-        ),
+        facts=escape(f"Networks of {tree['preset']}, seed {tree['seed']}. {truth_of(findings)}"),
         stats=_stats(findings),
         meaning=escape(meaning),
         chart=chart(findings) if ratings else "",

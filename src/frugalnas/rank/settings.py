@@ -31,8 +31,8 @@ def study_of(
     """The configuration of the study, and what the header of its journal notes beside.
 
     `estimators`: see `rungs.entries`; `count`: networks, None = all that the truth knows. `file` (TOML), whose
-    `estimators` may have a `label`, and each of `layers` are laid over what is known of the networks. Reads the training
-    images, for their facts. Raises InputError.
+    `estimators` may have a `label`, and each of `layers` are laid over what is known of the networks. Reads the
+    training images, for their facts. Raises InputError.
     """
     written = config.read(file) if file else {}
     tables = written.pop("estimators", [])

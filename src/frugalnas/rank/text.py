@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from frugalnas.rank.findings import BEST, GIVEN, Findings, Rating
 from frugalnas.rank.truth import LEAST_NETWORKS
 from frugalnas.report import amount, table
@@ -44,8 +46,9 @@ def text_of(findings: Findings) -> str:
 
 def truth_of(findings: Findings) -> str:
     """What the ratings are compared with, in a sentence."""
-    best = amount(findings.truth, min(findings.errors))
-    return f"The truth is {findings.truth} of {findings.source}; the best of these networks has {best}."
+    truth = f"The truth is {findings.truth} of {Path(findings.source).name}"
+    best = amount(findings.truth, min(findings.errors, default=0.0))
+    return f"{truth}; the best of these networks has {best}." if findings.errors else f"{truth}."
 
 
 def notes(findings: Findings) -> list[str]:
@@ -69,7 +72,7 @@ def verdict(findings: Findings) -> str:
     if findings.beyond_size:
         names = ", ".join(rating.name for rating in findings.beyond_size)
         return f"Better than counting ({counts}), and more than size, as the interval given {GIVEN} is above 0: {names}"
-    return f"None is better than counting ({counts}) and tells more than size: its interval given {GIVEN} above 0"
+    return f"No score is better than counting ({counts}) and more than size, with an interval given {GIVEN} above 0"
 
 
 def ending_of(findings: Findings, ended: str) -> str:

@@ -27,9 +27,15 @@ def stats(entries: Mapping[str, str]) -> str:
 
 
 def scatter(
-    name: str, caption: str, across: Sequence[float], upright: Sequence[float | None], unit: str, own: str
+    label: str,
+    name: str,
+    caption: str,
+    across: Sequence[float],
+    upright: Sequence[float | None],
+    unit: str,
+    own: str,
 ) -> str:
-    """A dot for each item. `unit` and `own` name the values across and upright (see `Axis`).
+    """A dot for each item, below a `name` and a `caption`. `unit` and `own` name the values (see `Axis`).
 
     Items that have no value upright are marked at the upper edge.
     """
@@ -45,7 +51,8 @@ def scatter(
     words += "".join(f'<text x="{at:g}" y="{_SIDE - 14}" class="middle">{each}</text>' for at, each in x.ticks()[::2])
     missing = f'<path class="lost" d="{lost}"/>' if lost else ""
     return (
-        f'<figure><figcaption>{escape(caption)}</figcaption><svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" '
-        f'aria-label="{escape(name)}"><path class="grid" d="{grid}"/>{words}<g class="cloud">{dots}</g>{missing}'
+        f"<figure><figcaption><b>{escape(name)}</b> {escape(caption)}</figcaption>"
+        f'<svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" '
+        f'aria-label="{escape(label)}"><path class="grid" d="{grid}"/>{words}<g class="cloud">{dots}</g>{missing}'
         "</svg></figure>"
     )
