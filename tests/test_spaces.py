@@ -48,6 +48,8 @@ ARGUMENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "macro": {"nodes": st.integers(2, 6), "decoder": st.sampled_from(["residual", "dense"])},
     "nasbench201": {"cells": st.integers(1, 2)},
+    "nasbench_macro": {},
+    "nats_size": {},
 }
 slow = settings(deadline=None, max_examples=10, suppress_health_check=[*HealthCheck])
 every = pytest.mark.parametrize("kind", SPACES)
