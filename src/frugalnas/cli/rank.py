@@ -78,12 +78,12 @@ def rank(
 
     refuse_taken(out)
     known = _truth(run, table, truth)
-    if run is None:
-        if data is None:
-            complain("no --data: the networks are rated on the images that come with the package")
-        count = min(study.MOST, len(known.errors)) if count is None else count
+    if run is None and count is None:
+        count = min(study.MOST, len(known.errors))
     given = options(data=data, root=root, minutes=minutes, workers=workers, seed=seed, strict=strict)
     tree, note = study.study_of(known, estimators, count, config, [*map(assignment, set_ or ()), given])
+    if run is None and "source" not in given["data"] and config is None:
+        complain("no --data: the networks are rated on the images that come with the package")
     with stoppable(), _watched(tree) as progress:
         ranked = study.begin(tree, note, out, progress)
     _print(ranked, as_json)

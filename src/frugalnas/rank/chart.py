@@ -10,10 +10,10 @@ from frugalnas.ranking import Estimate
 from frugalnas.report import still
 from frugalnas.report.picture import Axis
 
-_TOP, _ROW, _FOOT = 30, 36, 44  # heights in pixels; .names of still.css has the first two
+_TOP, _ROW, _FOOT = 30, 36, 26  # heights in pixels; .names of still.css has the first two
 _LEFT, _RIGHT = 2.0, 98.0  # per cent of the width, whatever that is on the screen
 _APART = 7  # pixels between the two lines of a score
-_CLOSE = 12  # per cent between two words above the picture
+_CLOSE = 15  # per cent between two words above the picture
 
 
 def chart(findings: Findings) -> str:
@@ -29,13 +29,12 @@ def chart(findings: Findings) -> str:
     return (
         f'<figure>{_legend()}<div class="forest"><ol class="names">{_names(findings, ratings)}</ol>'
         f'<svg width="100%" height="{foot + _FOOT}" role="img" aria-label="correlations with their intervals">'
-        f"{lines}{words}{_levels(findings, x, foot)}{rows}"
-        f"{_words(50, foot + 38, 'correlation with the truth, 95 % interval')}</svg></div></figure>"
+        f"{lines}{words}{_levels(findings, x, foot)}{rows}</svg></div></figure>"
     )
 
 
 def _legend() -> str:
-    signs = (("best", "Spearman's correlation"), ("given", f"the same, given {GIVEN}"))
+    signs = (("best", "Spearman's correlation with the truth, 95 % interval"), ("given", f"the same given {GIVEN}"))
     return "".join(
         f'<span class="sign"><svg viewBox="0 0 26 10"><path class="{kind}" d="M0 5H26"/>'
         f'<circle class="{kind}" cx="13" cy="5" r="4"/></svg>{words}</span>'
@@ -58,7 +57,7 @@ def _levels(findings: Findings, x: Axis, foot: int) -> str:
         lines += _upright("level", at, _TOP - 6, foot)
         near = next((place for place in places if abs(place - at) < _CLOSE), at)
         places.setdefault(near, []).append(rating.name)
-    return lines + "".join(_words(max(at, 8.0), _TOP - 12, ", ".join(names)) for at, names in places.items())
+    return lines + "".join(_words(at, _TOP - 12, ", ".join(names)) for at, names in places.items())
 
 
 def _row(rating: Rating, x: Axis, top: int) -> str:
@@ -82,7 +81,9 @@ def _upright(kind: str, at: float, top: int, foot: int) -> str:
 
 
 def _words(at: float, y: int, words: str) -> str:
-    return f'<text x="{at:g}%" y="{y}" class="middle">{escape(words)}</text>'
+    """Words around a place; at the sides they end, or begin, at it."""
+    side = "end" if at > _RIGHT - _CLOSE else "middle" if at > _LEFT + _CLOSE else "start"
+    return f'<text x="{at:g}%" y="{y}" class="{side}">{escape(words)}</text>'
 
 
 def scatter(findings: Findings, rating: Rating) -> str:

@@ -33,11 +33,6 @@ class Rung:
         return {value: f"{self.label}:{value}" if len(values) > 1 else self.label for value in values}
 
 
-def zero_cost_scores() -> Sequence[str]:
-    """The scores that the estimator `zero_cost` can give."""
-    return ()
-
-
 def alone() -> dict[str, Any]:
     """The estimators that rate a network on its own, by name."""
     from frugalnas.estimators import ESTIMATORS  # these import torch
@@ -55,20 +50,30 @@ def entries(words: str, tables: Sequence[Mapping[str, Any]], size: Size) -> dict
     found: dict[str, Tree] = {}
     for table in tables:
         _add(found, str(table.get("label", table.get("type"))), {k: v for k, v in table.items() if k != "label"})
-    kinds, known, scores = alone(), zero_cost_scores(), []
+    kinds, scores = alone(), []
     for word in [word.strip() for word in words.split(",") if word.strip()]:
         name, _, fidelity = word.partition(":")
-        if name in known and not fidelity:
-            scores.append(name)
-        elif name in kinds:
+        if name in kinds:
             _add(found, word, {"type": name} | ({"fidelity": _fidelity(word, kinds[name], size)} if fidelity else {}))
         elif word not in BASELINES:
-            raise InputError(f"--estimators: unknown {word!r}: {nearest(word, [*kinds, *known])}")
+            _check_score(word, kinds)
+            scores.append(word)
     if scores:
         found[SCORES] = found.get(SCORES, {"type": SCORES}) | {"scores": [*dict.fromkeys(scores)]}
     if not found:
         raise InputError("--estimators: expected one or more, such as random_weights,train:c2r2s1e1")
     return found
+
+
+def _check_score(word: str, kinds: Mapping[str, Any]) -> None:
+    """Raise InputError for what is neither an estimator nor a score, which `zero_cost` knows best."""
+    unknown = f"--estimators: {word!r} is no estimator, {nearest(word, [*kinds])}"
+    if SCORES not in kinds:
+        raise InputError(unknown)
+    try:
+        kinds[SCORES](scores=(word,))
+    except InputError as error:
+        raise InputError(f"{unknown}; as a zero-cost score: {error}") from None
 
 
 def _add(found: dict[str, Tree], label: str, entry: Tree) -> None:

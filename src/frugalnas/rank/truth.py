@@ -14,6 +14,7 @@ from frugalnas.objectives.count import COSTS
 from frugalnas.objectives.latency import LATENCY
 from frugalnas.record import load
 from frugalnas.schema import Tree
+from frugalnas.tables import read
 
 LEAST_NETWORKS = 4  # of which an order says anything at all
 
@@ -53,13 +54,9 @@ def from_table(path: str, column: str = "") -> Truth:
 
     Raises InputError for a file that is no table, or has no such column.
     """
-    from frugalnas.estimators.table import Table  # which imports torch
-    from frugalnas.spaces.nasbench201 import NasBench201
-
-    table = Table(path, test=column) if column else Table(path)
-    space = NasBench201()
-    errors = {space.from_string(name): row.test_error for name, row in table.rows.items()}
-    return Truth("test_error", path, {"space": {"type": "nasbench201"}}, errors)
+    benchmark = read(path, test=column)
+    errors = {genotype: row.test_error for genotype, row in benchmark.rows.items()}
+    return Truth("test_error", path, {"space": benchmark.space}, errors)
 
 
 def from_run(folder: Path) -> Truth:
