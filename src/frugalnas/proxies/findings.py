@@ -17,10 +17,10 @@ from frugalnas.objectives.count import COSTS
 from frugalnas.proxies.settings import LEAST_NETWORKS, REPETITIONS, fidelities_of, is_study, names_of
 from frugalnas.ranking import Estimate, compared
 from frugalnas.record import Record, load
+from frugalnas.report.effort import BASELINES
 from frugalnas.schema import Tree
 
 BEST = 4  # of so many networks one is among the best, in the overlap
-BASELINES = ("params", "macs")  # more of them, fewer errors
 AGAIN = "again"
 MOST_RUNGS, LEAST_BOUND, LEAST_RATIO = 3, 0.5, 2.0  # of the recommended ladder: see `Findings.ladder`
 

@@ -45,7 +45,7 @@ def _legend() -> str:
 def _names(findings: Findings, ratings: Sequence[Rating]) -> str:
     strong = {rating.name for rating in findings.beyond_size}
     kinds = [(escape(rating.name), ' class="strong"' if rating.name in strong else "") for rating in ratings]
-    return "".join(f'<li title="{name}"{kind}>{name}</li>' for name, kind in kinds)
+    return "".join(f"<li{kind}><span>{name.replace(':', ':<wbr>')}</span></li>" for name, kind in kinds)
 
 
 def _levels(findings: Findings, x: Axis, foot: int) -> str:

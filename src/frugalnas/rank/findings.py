@@ -15,11 +15,12 @@ import numpy as np
 from frugalnas import config, launch
 from frugalnas.core import Genotype, InputError, Trial
 from frugalnas.objectives.count import COSTS
-from frugalnas.rank.rungs import BASELINES, Rung
+from frugalnas.rank.rungs import Rung
 from frugalnas.rank.settings import NOTE, is_ranking
 from frugalnas.rank.truth import LEAST_NETWORKS
 from frugalnas.ranking import Estimate, best_ranked, compared, estimate, partial_spearman, spearman
 from frugalnas.record import Record, load
+from frugalnas.report.effort import BASELINES
 from frugalnas.schema import Tree
 
 BEST = 10  # a network of so many is among the best, in the overlap

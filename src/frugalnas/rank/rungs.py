@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from frugalnas.core import IMAGES, InputError, nearest
+from frugalnas.core import InputError, nearest
 from frugalnas.ladder import parse
+from frugalnas.report.effort import BASELINES, is_score
 from frugalnas.schema import Tree
 
-BASELINES = ("params", "macs")  # more of them, fewer errors; always compared
 SCORES = "zero_cost"  # the estimator whose values are known by their own names
 SHARED = "shared_weights"  # which networks of a search have only together
 Size = Callable[[], tuple[int, int]]
@@ -26,10 +26,10 @@ class Rung:
 
     @property
     def scores(self) -> dict[str, str]:
-        """Of each value that orders networks what it is called on its own; no images, and no deviation of another."""
-        values = [value for value in self.values if value != IMAGES and not value.endswith("_std")]
+        """Of each value that orders networks what it is called among all scores."""
+        values = [value for value in self.values if is_score(value)]
         if self.label == SCORES:
-            return {value: f"{SCORES}:{value}" if value in BASELINES else value for value in values}
+            return {value: value for value in values}
         return {value: f"{self.label}:{value}" if len(values) > 1 else self.label for value in values}
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from frugalnas import config, parts
 from frugalnas.core import InputError
 from frugalnas.proxies.settings import size_of
-from frugalnas.rank.rungs import BASELINES, Rung, entries, placed
+from frugalnas.rank.rungs import Rung, entries, placed
 from frugalnas.rank.truth import Truth
 from frugalnas.record import Record
+from frugalnas.report.effort import BASELINES
 from frugalnas.schema import Tree
 
 METHOD = NOTE = "rank"  # the latter is the key of the header that says what the configuration does not
