@@ -23,7 +23,8 @@ LEAST_NETWORKS = 4  # of which an order says anything at all
 class Truth:
     """What ratings are compared with. `name`: which value it is, minimised; `source`: the file or folder it is from.
 
-    `tree`: what a configuration says of these networks, such as the section `space`. `errors` by canonical genotype.
+    `tree`: what a configuration says of these networks, such as the section `space`. `errors` by genotype, each of
+    another architecture.
     """
 
     name: str
@@ -69,7 +70,6 @@ def from_run(folder: Path) -> Truth:
     if name is None:
         raise InputError(f"{folder} has no truth: its objectives are costs, {', '.join(record.objectives)}")
     space = config.make("space", tree["space"], record.header["facts"])
-    errors: dict[Genotype, float] = {}
-    for trial in record.compared:
-        errors.setdefault(space.canonical(trial.candidate.genotype), trial.values[name])
+    trials = {space.canonical(trial.candidate.genotype): trial for trial in reversed(record.compared)}
+    errors = {trial.candidate.genotype: trial.values[name] for trial in trials.values()}
     return Truth(name, str(folder), tree, errors)
