@@ -24,8 +24,9 @@ class Ranked:
 
 def begin(tree: Tree, note: Tree, out: str | Path | None = None, progress: launch.Progress | None = None) -> Ranked:
     """Start the study that `settings.study_of` describes; journal and files are in `out` (a new folder in `runs/`)."""
-    result = launch.begin(tree, out, progress, write=write_findings, noted=note)
-    return Ranked(findings_in(result.folder), result.ended)
+    written: list[Findings] = []  # as finding takes a while where networks are many
+    ended = launch.begin(tree, out, progress, write=_keeping(written), noted=note).ended
+    return Ranked(written[-1], ended)
 
 
 def resume(
@@ -37,10 +38,14 @@ def resume(
     progress: launch.Progress | None = None,
 ) -> Ranked:
     """Go on with the study in `folder`, as `launch.resume` does with a search."""
-    result = launch.resume(
-        folder, trials=trials, minutes=minutes, workers=workers, progress=progress, write=write_findings
-    )
-    return Ranked(findings_in(result.folder), result.ended)
+    written: list[Findings] = []
+    write = _keeping(written)
+    result = launch.resume(folder, trials=trials, minutes=minutes, workers=workers, progress=progress, write=write)
+    return Ranked(written[-1], result.ended)
+
+
+def _keeping(written: list[Findings]) -> launch.Writer:
+    return lambda folder: written.append(write_findings(folder))
 
 
 def write_findings(folder: Path) -> Findings:
