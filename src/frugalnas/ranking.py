@@ -32,6 +32,13 @@ class Estimate:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
+def ranks(scores: ArrayLike) -> Scores:
+    """Ranks from 1, the smallest score's, along the last axis; equal scores have the mean of theirs."""
+    from scipy.stats import rankdata  # half a second, which only statistics take
+
+    return np.asarray(rankdata(scores, axis=-1), dtype=np.float64)
+
+
 def spearman(first: ArrayLike, second: ArrayLike) -> Scores:
     """Spearman's rank correlation in [-1, 1]: Pearson's of the ranks, of which equal scores have the mean."""
     x, y = map(_centred, _pair(first, second))
@@ -153,10 +160,8 @@ def _interval(value: Scores, drawn: Scores, level: float) -> Estimate:
 
 
 def _centred(scores: Scores) -> Scores:
-    """Ranks around 0, of which equal scores have the mean."""
-    from scipy.stats import rankdata  # half a second, which only statistics take
-
-    return np.asarray(rankdata(scores, axis=-1) - (scores.shape[-1] + 1) / 2)
+    """Ranks around 0."""
+    return np.asarray(ranks(scores) - (scores.shape[-1] + 1) / 2)
 
 
 def _correlation(x: Scores, y: Scores) -> Scores:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from frugalnas.rank.findings import GIVEN, Findings, Rating
-from frugalnas.ranking import Estimate
+from frugalnas.ranking import Estimate, ranks
 from frugalnas.report import still
 from frugalnas.report.picture import Axis
 
@@ -87,8 +87,10 @@ def _words(at: float, y: int, words: str) -> str:
 
 
 def scatter(findings: Findings, rating: Rating) -> str:
-    """The true errors of the networks, across, and a score."""
-    label = f"{rating.name} beside {findings.truth}"
-    return still.scatter(
-        label, rating.name, str(rating.spearman), findings.errors, rating.scores, findings.truth, rating.name
-    )
+    """The places of the networks by their true error, across, and by a score: values would be drawn out by a few."""
+    known = [(score, place) for place, score in enumerate(rating.scores) if score is not None]
+    upright: list[float | None] = [None] * len(rating.scores)
+    for rank, (_, place) in zip(ranks([score for score, _ in known]).tolist(), known, strict=True):
+        upright[place] = rank
+    label, across = f"places by {rating.name} and by {findings.truth}", ranks(findings.errors).tolist()
+    return still.scatter(label, rating.name, str(rating.spearman), across, upright, "place", "place")
