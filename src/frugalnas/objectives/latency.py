@@ -28,6 +28,7 @@ from frugalnas.layers.plan import (
     MaxPool,
     ReLU,
     Shape,
+    Take,
     Zero,
     edges,
 )
@@ -218,6 +219,8 @@ def _word(layer: Layer) -> str:
             return f"max_pool {kernel} stride {stride}"
         case AvgPool(kernel, stride, _):
             return f"avg_pool {kernel} stride {stride}"
+        case Take(channels):
+            return f"first {channels}"
         case BatchNorm():
             return "norm"
         case ReLU():

@@ -50,13 +50,13 @@ def from_text(text: str, space: CellSpace = DARTS) -> Genotype:
     """
     found = [*_FIELD.finditer(text)]
     ends = [match.start() for match in found[1:]] + [len(text)]
-    fields = {match[1]: text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)}
+    fields = {match[1]: text[match.end() : end].strip() for match, end in zip(found, ends, strict=False)}
     if len(found) != 4 or len(fields) != 4 or not text.lstrip().startswith("Genotype("):
         raise InputError(f"{shown(text)} is no genotype of DARTS: expected Genotype(normal=[('op', 0), ...], ...)")
     genotype = space.encode(*(_pairs(fields[name]) for name in CELLS))
     for name, cell in space.describe(genotype).items():
         if sorted(concat := _states(fields[f"{name}_concat"])) != sorted(cell.concat):
-            raise InputError(f"the {name} cell concatenates {concat}: that of the space has {list(cell.concat)}")
+            raise InputError(f"the {name} cell concatenates {shown(concat)}: that of the space has {list(cell.concat)}")
     return genotype
 
 

@@ -9,6 +9,14 @@ from typing import Any
 from frugalnas.core import Genotype, InputError
 from frugalnas.spaces import AnySpace, name_of
 
+KINDS = {
+    "nasbench101": "NAS-Bench-101: nasbench_only108.tfrecord, nasbench_full.tfrecord",
+    "nasbench201": "NAS-Bench-201: CSV with arch_str; NATS-tss-..., a folder or .pickle.pbz2; NAS-Bench-201-....pth",
+    "nats_size": "the size space of NATS-Bench: NATS-sss-..., a folder or .pickle.pbz2",
+    "nasbench_macro": "NAS-Bench-Macro: nas-bench-macro_cifar10.json; CSV with arch, acc1, acc2, acc3",
+    "darts": "networks of the DARTS space: CSV with normal and reduce, cells as operation:input words",
+}
+"""What can be read, by `Benchmark.kind`."""
 _OF_DATA = ("in_channels", "classes", "resolution")  # arguments of a space that follow from the images
 _SIZES = ("channels", "cells")  # those that say how large a network is, not what a genotype means
 
@@ -34,7 +42,7 @@ class Entry:
 class Benchmark:
     """A table of trained networks.
 
-    `kind`: what it is, a key of `tables.files.KINDS`. `networks`: the space of its networks, at the size at which they
+    `kind`: what it is, a key of `KINDS`. `networks`: the space of its networks, at the size at which they
     were trained. `rows` are by the canonical genotype of that space. `validation` and `test`: the columns that errors
     and test errors were made from; where a table has no validation accuracies they are the same one.
     """

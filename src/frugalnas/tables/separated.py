@@ -1,9 +1,10 @@
-"""Tables as CSV: a header, and a line for each network with accuracies in per cent."""
+"""Tables as text: CSV with a header and a line for each network, or JSON. Accuracies are in per cent."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from frugalnas.core import Genotype, InputError, nearest
 from frugalnas.spaces import AnySpace, darts
 from frugalnas.spaces.nasbench201 import NasBench201
 from frugalnas.spaces.nasbench_macro import NasBenchMacro
-from frugalnas.tables.benchmark import Benchmark, Entry, Row, benchmark_of
+from frugalnas.tables.benchmark import KINDS, Benchmark, Entry, Row, benchmark_of
 
 MEAN = "mean_acc"
 
@@ -54,30 +55,53 @@ from the test accuracy there."""
 
 def read_csv(text: str, path: str, validation: str, test: str) -> Benchmark:
     """The benchmark in the text of a CSV file; "" stands for the usual columns. Raises InputError."""
-    lines = [*_lines(text, path)]
+    return _read([*_lines(text, path)], path, validation, test, "line")
+
+
+def read_json(text: str, path: str, validation: str, test: str) -> Benchmark:
+    """The benchmark in the text of NAS-Bench-Macro's `nas-bench-macro_cifar10.json`, with the columns of the CSV.
+
+    A key is the name of an architecture, `test_acc` the accuracies of three trainings. Raises InputError.
+    """
+    lines: list[tuple[int, list[str]]] = [(0, ["arch", *TRIALS])]
+    try:
+        for number, (name, content) in enumerate(json.loads(text).items(), start=1):
+            first, second, third = map(str, content["test_acc"])
+            lines.append((number, [name, first, second, third]))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise InputError(f"{path} is not the JSON of NAS-Bench-Macro: {reason}"[:300]) from None
+    return _read(lines, path, validation, test, "entry")
+
+
+def _read(lines: Sequence[tuple[int, list[str]]], path: str, validation: str, test: str, unit: str) -> Benchmark:
+    """The benchmark in numbered lists of cells, the first of which is the header."""
     header = lines[0][1] if lines else []
     kind = next((kind for kind, each in LAYOUTS.items() if {*each.names, *each.needed} <= {*header}), None)
     if kind is None:
-        known = "; ".join(f"{', '.join((*each.names, *each.needed))} ({kind})" for kind, each in LAYOUTS.items())
-        found = ", ".join(header)
-        raise InputError(f"{path} is no known table: it has the columns {found[:120]!r}, expected one with {known}")
+        found = ", ".join(header)[:120]
+        raise InputError(f"{path} is no known table: its columns are {found!r}; known are {'; '.join(KINDS.values())}")
     layout = LAYOUTS[kind]
     columns = validation or layout.validation, test or layout.test
     means = {name: parts for name, parts in layout.means if name not in header}
     places = [_places(column, header, means, path) for column in columns]
     names = [header.index(name) for name in layout.names]
-    numbered = [
-        (number, cells, Row(*(_error(cells, each, path, number) for each in places))) for number, cells in lines[1:]
+    numbered = [  # all numbers before the first name
+        (number, cells, Row(*(_error(cells, each, f"{path} {unit} {number}") for each in places)))
+        for number, cells in lines[1:]
     ]
-    entries = (Entry(number, _genotype(layout, cells, names, path, number), row) for number, cells, row in numbered)
-    return benchmark_of(kind, layout.networks, entries, columns, path)
+    entries = (
+        Entry(number, _genotype(layout, [cells[name] for name in names], f"{path} {unit} {number}"), row)
+        for number, cells, row in numbered
+    )
+    return benchmark_of(kind, layout.networks, entries, columns, path, unit)
 
 
-def _genotype(layout: Layout, cells: Sequence[str], names: Sequence[int], path: str, number: int) -> Genotype:
+def _genotype(layout: Layout, words: Sequence[str], place: str) -> Genotype:
     try:
-        return layout.genotype(*(cells[place] for place in names))
+        return layout.genotype(*words)
     except InputError as error:
-        raise InputError(f"{path} line {number}: {error}") from None
+        raise InputError(f"{place}: {error}") from None
 
 
 def _places(column: str, header: Sequence[str], means: Mapping[str, Sequence[str]], path: str) -> list[int]:
@@ -89,15 +113,15 @@ def _places(column: str, header: Sequence[str], means: Mapping[str, Sequence[str
     return [header.index(column)]
 
 
-def _error(cells: Sequence[str], places: Sequence[int], path: str, number: int) -> float:
+def _error(cells: Sequence[str], places: Sequence[int], place: str) -> float:
     """The share that accuracies in per cent, or their mean, leave."""
-    words = [cells[place] for place in places]
+    words = [cells[each] for each in places]
     try:
         right = [float(word) for word in words]
     except ValueError:
-        raise InputError(f"{path} line {number} has {', '.join(words)!r}: expected numbers") from None
+        raise InputError(f"{place} has {', '.join(words)!r}: expected numbers") from None
     if not all(0 <= each <= 100 for each in right):
-        raise InputError(f"{path} line {number}: {', '.join(words)}: expected accuracies in per cent, 0 to 100")
+        raise InputError(f"{place}: {', '.join(words)}: expected accuracies in per cent, 0 to 100")
     return (100 - sum(right) / len(right)) / 100
 
 
