@@ -53,7 +53,8 @@ def page_of(record: Record, picture: str) -> str:
         facts=escape(facts),
         stats=_stats(record),
         meaning=escape(meaning) if record.front else "No network was rated.",
-        rungs=_rungs(record, space) if record.front and len(record.rungs) > 1 else "",
+        rungs=f'<p class="quiet">{escape(_rungs(record))}</p>' if record.front and len(record.rungs) > 1 else "",
+        cheap=_cheap(record, space),
         picture=picture if record.front else "",
         front=_front(record),
         growth=escape(_growth(record, grown)),
@@ -146,16 +147,17 @@ def _stats(record: Record) -> str:
     return "".join(f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in entries.items())
 
 
-def _rungs(record: Record, space: Any) -> str:
-    """Which rung is compared, and how far the one below orders networks as it does, as markup."""
-    top = record.front[0].candidate.rung
-    words = (
+def _rungs(record: Record) -> str:
+    """Which rung is compared."""
+    return (
         f"The networks were rated on {len(record.rungs)} rungs, from cheap to careful ({by_rung(record)}). Values of "
-        f"different rungs do not compare: the front and the charts are those of rung {top}."
+        f"different rungs do not compare: the front and the charts are those of rung {record.front[0].candidate.rung}."
     )
-    found = agreement(record, space)
-    if not found:
-        return f'<p class="quiet">{escape(words)}</p>'
+
+
+def _cheap(record: Record, space: Any) -> str:
+    """How far values of the rungs below order networks as the rung that is compared does."""
+    found = agreement(record, space) if record.front else ()
     rows = [
         [
             each.name if each.rung is None else f"{each.name} of rung {each.rung}",
@@ -164,15 +166,16 @@ def _rungs(record: Record, space: Any) -> str:
         ]
         for each in found
     ]
+    if not rows:
+        return ""
     meaning = (
-        f"How well values of cheaper rungs order networks as the {record.objectives[0]} of rung {top} does, from those "
-        "that both rated: 1 is the same order, 0 none in common. Below them is what counting reaches without any "
-        "rating, more being better. Only the best of a rung come to the next, and these differ less: among all "
-        "networks they may agree better."
+        f"How well values of cheaper rungs order networks as the {record.objectives[0]} of rung "
+        f"{record.front[0].candidate.rung} does, from those that both rated: 1 is the same order, 0 none in common. "
+        "Below them is what counting reaches without any rating, more being better. Only the best of a rung come to "
+        "the next, and these differ less: among all networks they may agree better."
     )
     table = table_of("", ["order by", "networks", "Spearman (95 %)"], [[*map(escape, row)] for row in rows])
-    parts = [f'<p class="quiet">{escape(text)}</p>' for text in (words, meaning)]
-    return f"{parts[0]}<h3>Cheap beside careful</h3>{parts[1]}{table}"
+    return f'<h2>How well cheap ratings told</h2><p class="quiet">{escape(meaning)}</p>{table}'
 
 
 def _front(record: Record) -> str:
