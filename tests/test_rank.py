@@ -126,13 +126,8 @@ class TestWhatIsAskedFor:
 
     def test_a_type_names_all_of_it_and_a_label_one(self):
         found = {"a": {"type": "train"}, "b": {"type": "train"}}
-        assert placed({"estimators": {"train": {"stop": 1}}}, found) == {
-            "estimators": {"0": {"stop": 1}, "1": {"stop": 1}}
-        }
-        assert placed({"estimators": {"b": {"stop": 1}}, "seed": 3}, found) == {
-            "estimators": {"1": {"stop": 1}},
-            "seed": 3,
-        }
+        assert placed({"train": {"stop": 1}}, found) == {"0": {"stop": 1}, "1": {"stop": 1}}
+        assert placed({"b": {"stop": 1}}, found) == {"1": {"stop": 1}}
 
     def test_a_score_is_called_by_its_estimator_and_value_where_that_has_several(self):
         assert Rung("auto", ("rating",)).scores == {"rating": "auto"}

@@ -2,7 +2,7 @@
 
 The networks are rows of a table, such as NAS-Bench-201's, or those that a search trained. Every estimator rates each of
 them on the user's images; what comes out is its rank correlation with the truth, what that takes, and how much of it is
-more than size: many published scores correlate with the error because they grow with the network. See docs/rank.md.
+more than size: many published scores correlate with the error because they grow with the network.
 """
 
 from frugalnas.rank.findings import Findings, Rating, findings_in

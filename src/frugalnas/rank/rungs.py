@@ -89,19 +89,14 @@ def _fidelity(word: str, kind: Any, size: Size) -> Tree:
     return asdict(parse(notation, *size()))
 
 
-def placed(layer: Mapping[str, Any], found: Mapping[str, Tree]) -> Tree:
-    """A layer of settings whose `estimators` are told by label, or by type for all of that type, told by place."""
-    given = layer.get("estimators")
-    if given is None:
-        return dict(layer)
+def placed(given: Any, found: Mapping[str, Tree]) -> Tree:
+    """Settings of estimators that are told by label, or by type for all of that type, as settings of their places."""
     if not isinstance(given, Mapping):
         raise InputError(f"estimators = {given!r}: expected keys of one, such as estimators.random_weights.draws=3")
     places: Tree = {}
     for key, settings in given.items():
-        meant = [
-            place for place, (label, entry) in enumerate(found.items()) if key in (label, entry["type"], str(place))
-        ]
+        meant = [place for place, (label, entry) in enumerate(found.items()) if key in (label, entry.get("type"))]
         if not meant:
             raise InputError(f"estimators.{key}: {nearest(str(key), [*found])}")
         places |= {str(place): settings for place in meant}
-    return {**layer, "estimators": places}
+    return places

@@ -49,7 +49,7 @@ def study_of(
     strategy = {"type": "every_rung", "genotypes": [*map(list, genotypes)]}
     tree = config.changed(
         tree | {"estimators": [*chosen.values()], "strategy": strategy},
-        *({"estimators": placed(layer, chosen)["estimators"]} for layer in layers if "estimators" in layer),
+        *({"estimators": placed(layer["estimators"], chosen)} for layer in layers if "estimators" in layer),
     )
     problem = parts.problem_of(tree)
     rungs = [Rung(label, tuple(part.values)) for label, part in zip(chosen, problem.estimators, strict=True)]

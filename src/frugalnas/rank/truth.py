@@ -63,7 +63,7 @@ def from_table(path: str, column: str = "") -> Truth:
 def from_run(folder: Path) -> Truth:
     """The first objective of the networks that a search rated on its highest rung.
 
-    Raises InputError where there is no search, its networks share weights, or no objective of it is an error.
+    Raises InputError where there is no search of this version, and where all its objectives are costs.
     """
     record, tree = load(folder), launch.configuration_of(folder)
     name = next((name for name in record.objectives if name not in (*COSTS, LATENCY)), None)
