@@ -16,6 +16,7 @@ from frugalnas.ranking import (
     compared,
     estimate,
     estimate_kendall,
+    estimate_spearman,
     kendall,
     partial_spearman,
     spearman,
@@ -171,17 +172,25 @@ def test_what_two_lists_owe_to_a_third_is_taken_out_with_its_interval():
     size = rng.normal(size=150)
     x, y = size + rng.normal(0, 0.5, (2, 150))
     whole = estimate(spearman, x, y, np.random.default_rng(0))
-    left = estimate(partial_spearman, x, y, np.random.default_rng(0), given=[size])
+    left = estimate_spearman(x, y, np.random.default_rng(0), given=size)
     assert whole.low > 0.5 and left.low < 0 < left.high and left.high - left.low < 0.5
 
 
 @pytest.mark.parametrize("n", [2, 7, 300])
-def test_the_quick_bootstrap_of_kendalls_tau_is_the_plain_one(n):
+@pytest.mark.parametrize(("quick", "statistic"), [(estimate_spearman, spearman), (estimate_kendall, kendall)])
+def test_the_quick_bootstraps_are_the_plain_one(quick, statistic, n):
     """Also where blocks of pairs are not full, and where scores are equal."""
     x, y = np.random.default_rng(n).integers(max(3, n // 3), size=(2, n)).astype(float)
-    assert estimate_kendall(x, y, np.random.default_rng(5), draws=90) == estimate(
-        kendall, x, y, np.random.default_rng(5), draws=90
-    )
+    plain = estimate(statistic, x, y, np.random.default_rng(5), draws=90)
+    assert quick(x, y, np.random.default_rng(5), draws=90) == plain
+
+
+def test_the_quick_bootstrap_of_a_partial_correlation_takes_the_same_items_of_all_lists():
+    x, y, z = np.random.default_rng(4).integers(9, size=(3, 20)).astype(float)
+    picks = np.random.default_rng(5).integers(20, size=(90, 20))
+    low, high = np.quantile(partial_spearman(x[picks], y[picks], z[picks]), (0.1, 0.9))
+    found = estimate_spearman(x, y, np.random.default_rng(5), given=z, draws=90, level=0.8)
+    assert (found.value, found.low, found.high) == pytest.approx((float(partial_spearman(x, y, z)), low, high))
 
 
 def test_all_statistics_at_once_are_those_of_each():

@@ -7,7 +7,7 @@ the formulas have 0 / 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from frugalnas.core import InputError
 
 Scores = NDArray[np.float64]
-Statistic = Callable[..., Scores]  # of two lists or more
+Statistic = Callable[[Scores, Scores], Scores]
+DRAWS, LEVEL = 2000, 0.95  # of a bootstrap
 _BLOCK = 256  # items that `estimate_kendall` compares with all others at once
 
 
@@ -53,9 +54,7 @@ def partial_spearman(first: ArrayLike, second: ArrayLike, given: ArrayLike) -> S
     """
     x, y = _pair(first, second)
     x, y, z = map(_centred, (x, *_pair(y, given)))
-    r, rx, ry = _correlation(x, y), _correlation(x, z), _correlation(y, z)
-    left = (1 - rx * rx) * (1 - ry * ry)
-    return _share(np.where(left > 1e-12, r - rx * ry, 0.0), np.sqrt(np.maximum(left, 0.0)))
+    return _without(_correlation(x, y), _correlation(x, z), _correlation(y, z))
 
 
 def kendall(first: ArrayLike, second: ArrayLike) -> Scores:
@@ -99,43 +98,64 @@ def estimate(
     second: ArrayLike,
     rng: np.random.Generator,
     *,
-    given: Sequence[ArrayLike] = (),
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> Estimate:
     """A statistic of two lists (n,) with the percentile interval of a bootstrap over the items (Efron 1979).
 
-    Each of the `draws` takes n items with replacement, and of each its scores in both lists, and in those `given`,
-    which the statistic takes after them. Equal generators take the same items, so that statistics of the same items
-    compare. Raises InputError for numbers out of range.
+    Each of the `draws` takes n items with replacement, and of each its scores in both lists. Equal generators take the
+    same items, so that statistics of the same items compare. Raises InputError for numbers out of range.
     """
     x, y = _pair(first, second)
-    others = [_pair(x, scores)[1] for scores in given]
     picks = _picks(x, rng, draws, level)
-    return _interval(statistic(x, y, *others), statistic(*(scores[picks] for scores in (x, y, *others))), level)
+    return _interval(statistic(x, y), statistic(x[picks], y[picks]), level)
+
+
+def estimate_spearman(
+    first: ArrayLike,
+    second: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    given: ArrayLike | None = None,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> Estimate:
+    """What `estimate` gives for `spearman`, bit for bit, in a tenth of the time; with `given` for `partial_spearman`.
+
+    A draw is how often it takes each item. Then ranks are running sums, and nothing is sorted anew.
+    """
+    x, y = _pair(first, second)
+    counts = _counts(_picks(x, rng, draws, level)).astype(np.float64)
+    lists = [x, y] if given is None else [x, y, _pair(x, given)[1]]
+    drawn = [_drawn_ranks(scores, counts) for scores in lists]  # each (draws, n)
+    squares = [(counts * own * own).sum(-1) for own in drawn]
+
+    def correlation(one: int, other: int) -> Scores:
+        return _share((counts * drawn[one] * drawn[other]).sum(-1), np.sqrt(squares[one] * squares[other]))
+
+    if given is None:
+        return _interval(spearman(x, y), correlation(0, 1), level)
+    left = _without(correlation(0, 1), correlation(0, 2), correlation(1, 2))
+    return _interval(partial_spearman(*lists), left, level)
 
 
 def estimate_kendall(
-    first: ArrayLike, second: ArrayLike, rng: np.random.Generator, *, draws: int = 2000, level: float = 0.95
+    first: ArrayLike, second: ArrayLike, rng: np.random.Generator, *, draws: int = DRAWS, level: float = LEVEL
 ) -> Estimate:
-    """What `estimate` gives for `kendall`, soon enough also for a thousand items.
+    """What `estimate` gives for `kendall`, bit for bit, soon enough also for a thousand items.
 
     A draw is how often it takes each item, and the sums over its pairs are quadratic forms of these counts; all are
     whole numbers that floats have exactly.
     """
     x, y = _pair(first, second)
-    n, picks = len(x), _picks(x, rng, draws, level)
-    counts = np.zeros((draws + 1, n), np.float32)
-    np.add.at(counts, (np.arange(draws)[:, None], picks), 1)
-    counts[-1] = 1  # the items themselves
-    sums = np.zeros((3, draws + 1))
-    for start in range(0, n, _BLOCK):
+    counts = _counts(_picks(x, rng, draws, level)).astype(np.float32)
+    sums = np.zeros((3, draws))
+    for start in range(0, len(x), _BLOCK):
         rows = slice(start, start + _BLOCK)
         a, b = (np.sign(scores[rows, None] - scores).astype(np.float32) for scores in (x, y))  # (block, n)
         for place, pairs in enumerate((a * b, np.abs(a), np.abs(b))):
             sums[place] += (counts @ pairs.T * counts[:, rows]).sum(1, dtype=np.float64)
-    tau = _share(sums[0], np.sqrt(sums[1] * sums[2]))
-    return _interval(tau[-1], tau[:-1], level)
+    return _interval(kendall(x, y), _share(sums[0], np.sqrt(sums[1] * sums[2])), level)
 
 
 def compared(truth: ArrayLike, scores: ArrayLike, k: int, seed: int) -> tuple[Estimate, Estimate, float]:
@@ -143,8 +163,7 @@ def compared(truth: ArrayLike, scores: ArrayLike, k: int, seed: int) -> tuple[Es
 
     Equal seeds take the same items in their bootstraps, so that the intervals of several scores compare.
     """
-    rho = estimate(spearman, truth, scores, np.random.default_rng(seed))
-    tau = estimate_kendall(truth, scores, np.random.default_rng(seed))
+    rho, tau = (each(truth, scores, np.random.default_rng(seed)) for each in (estimate_spearman, estimate_kendall))
     return rho, tau, float(top_overlap(truth, scores, k))
 
 
@@ -152,6 +171,22 @@ def _picks(x: Scores, rng: np.random.Generator, draws: int, level: float) -> NDA
     if x.ndim != 1 or draws < 1 or not 0 < level < 1:
         raise InputError(f"lists {x.shape}, draws = {draws}, level = {level}: expected (n,), 1 or more, a share")
     return rng.integers(x.shape[0], size=(draws, x.shape[0]))
+
+
+def _counts(picks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each item is among the picks of each draw: (draws, n)."""
+    draws, n = picks.shape
+    return np.bincount((picks + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n).reshape(draws, n)
+
+
+def _drawn_ranks(scores: Scores, counts: Scores) -> Scores:
+    """Ranks around 0 in draws that take the items so often: (draws, n), also of items that a draw does not take."""
+    order = np.argsort(scores, kind="stable")
+    _, level = np.unique(scores, return_inverse=True)
+    firsts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    members = np.add.reduceat(counts[:, order], firsts, axis=1)  # of each level of equal scores
+    middles = members.cumsum(1) - members / 2 - counts.shape[1] / 2
+    return np.asarray(middles[:, level])
 
 
 def _interval(value: Scores, drawn: Scores, level: float) -> Estimate:
@@ -162,6 +197,12 @@ def _interval(value: Scores, drawn: Scores, level: float) -> Estimate:
 def _centred(scores: Scores) -> Scores:
     """Ranks around 0."""
     return np.asarray(ranks(scores) - (scores.shape[-1] + 1) / 2)
+
+
+def _without(both: Scores, first: Scores, second: Scores) -> Scores:
+    """The partial correlation, from that of two lists and those of each with what is given."""
+    left = (1 - first * first) * (1 - second * second)
+    return _share(np.where(left > 1e-12, both - first * second, 0.0), np.sqrt(np.maximum(left, 0.0)))
 
 
 def _correlation(x: Scores, y: Scores) -> Scores:

@@ -18,7 +18,7 @@ from frugalnas.objectives.count import COSTS
 from frugalnas.rank.rungs import Rung
 from frugalnas.rank.settings import NOTE, is_ranking
 from frugalnas.rank.truth import LEAST_NETWORKS
-from frugalnas.ranking import Estimate, best_ranked, compared, estimate, partial_spearman, spearman
+from frugalnas.ranking import Estimate, best_ranked, compared, estimate_spearman, spearman
 from frugalnas.record import Record, load
 from frugalnas.report.effort import BASELINES
 from frugalnas.schema import Tree
@@ -169,7 +169,7 @@ def _rating(
     found = compared(errors, ranked, max(1, len(errors) // BEST), seed)
     partial = None
     if abs(spearman(ranked, size)) < _COMPLETE:
-        partial = estimate(partial_spearman, errors, ranked, np.random.default_rng(seed), given=[size])
+        partial = estimate_spearman(errors, ranked, np.random.default_rng(seed), given=size)
     rho, tau, overlap = found
     chosen = float(best_ranked(errors, ranked))
     return Rating(name, tuple(scores), rho, tau, partial, overlap, chosen, seconds, together)

@@ -15,7 +15,7 @@ from frugalnas import pareto
 from frugalnas.core import IMAGES, Genotype
 from frugalnas.objectives.count import COSTS
 from frugalnas.objectives.latency import LATENCY
-from frugalnas.ranking import Estimate, estimate, spearman
+from frugalnas.ranking import Estimate, estimate_spearman
 from frugalnas.record import Record
 
 LEAST = 4  # networks of which an order says anything at all
@@ -123,7 +123,7 @@ def _agreement(
     own, true = [*column.values()], [truth[genotype] for genotype in column]
     if len(own) < LEAST or len({*own}) == 1 or len({*true}) == 1:  # nothing is ordered where all are equal
         return None
-    return Agreement(name, rung, len(own), estimate(spearman, own, true, np.random.default_rng(0)))
+    return Agreement(name, rung, len(own), estimate_spearman(own, true, np.random.default_rng(0)))
 
 
 def costs(record: Record) -> list[tuple[str, str]]:
