@@ -283,6 +283,14 @@ class TestTheVerdict:
         page = (tmp_path / "a" / "rank.html").read_text()
         assert EVIL not in page
 
+    def test_names_that_are_markup_stay_text(self, data, tmp_path):
+        evil = shutil.copy(data, tmp_path / "<b>evil<b>.npz")
+        note = {"truth": "<i>e", "source": "<u>s", "errors": [0.1, 0.2, 0.3, 0.4], "rungs": [["<s>a", ["error", "x"]]]}
+        folder = journal(tmp_path / "a<i>", evil, [0.1, 0.2, 0.3, 0.4], [1.0, 2.0, 3.0, 4.0], {"rank": note})
+        assert sorted(rating.failed for rating in rank.write_findings(folder).rated) == [0, 4]
+        page = (folder / "rank.html").read_text()
+        assert not any(tag in page for tag in ("<b>", "<i>", "<u>", "<s>")) and "&lt;s&gt;a" in page
+
     @pytest.mark.parametrize(
         "note",
         [

@@ -51,7 +51,7 @@ def scatter(
     words += "".join(f'<text x="{at:g}" y="{_SIDE - 14}" class="middle">{each}</text>' for at, each in x.ticks()[::2])
     missing = f'<path class="lost" d="{lost}"/>' if lost else ""
     return (
-        f"<figure><figcaption><b>{escape(name)}</b> {escape(caption)}</figcaption>"
+        f"<figure><figcaption><strong>{escape(name)}</strong> {escape(caption)}</figcaption>"
         f'<svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" '
         f'aria-label="{escape(label)}"><path class="grid" d="{grid}"/>{words}<g class="cloud">{dots}</g>{missing}'
         "</svg></figure>"
