@@ -17,6 +17,7 @@ from scipy import stats
 from frugalnas import launch, rank, record, store
 from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.estimators import ESTIMATORS
+from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.rank.rungs import Rung, entries, placed
 from frugalnas.spaces.nasbench201 import NasBench201
 from frugalnas.strategies.every_rung import EveryRung
@@ -29,7 +30,8 @@ COUNT = 8
 SPACE = ("--set", "space.channels=2", "--set", "space.cells=1", "--set", "task.recipe.batch=8")
 TINY = (*SPACE, "--seed", 1)
 ESTIMATED = "random_weights,train:c0r0s0e2"
-NAMES = ["random_weights", "train:c0r0s0e2:error", "train:c0r0s0e2:loss"]
+WEIGHTS = Rung("random_weights", RandomWeights(draws=2).values).scores
+NAMES = [*WEIGHTS.values(), "train:c0r0s0e2:error", "train:c0r0s0e2:loss"]
 EVIL = "<script>alert('1')</script>"
 
 
@@ -131,7 +133,7 @@ class TestWhatIsAskedFor:
 
     def test_a_score_is_called_by_its_estimator_and_value_where_that_has_several(self):
         assert Rung("auto", ("rating",)).scores == {"rating": "auto"}
-        assert Rung("w", ("error", "error_std", "images")).scores == {"error": "w"}
+        assert Rung("w", ("error", "error_std", "error_ci", "images")).scores == {"error": "w"}
         assert Rung("w", ("error", "logdet")).scores == {"error": "w:error", "logdet": "w:logdet"}
         assert Rung("zero_cost", ("naswot",)).scores == {"naswot": "naswot"}
 
@@ -150,14 +152,14 @@ class TestWhatIsAskedFor:
 class TestWhatIsFound:
     def test_the_table_is_what_the_journal_gives_by_hand(self, study):
         rungs, rows = told(study), table_of(study)
-        assert sorted([*rows][:3]) == sorted(NAMES) and [*rows][3:] == ["params", "macs"]
-        rho = [float(row["spearman"]) for row in rows.values()][:3]
+        assert sorted([*rows][:-2]) == sorted(NAMES) and [*rows][-2:] == ["params", "macs"]
+        rho = [float(row["spearman"]) for row in rows.values()][:-2]
         assert rho == sorted(rho, reverse=True)
         networks, space = [*rungs[0]], NasBench201(channels=2, cells=1, in_channels=1, classes=4, resolution=8)
         truth = np.array([1 - table_rows(40)[g][1] / 100 for g in networks])
         macs = np.array([space.count(g).macs for g in networks])
         scores = {
-            "random_weights": [rungs[0][g]["error"] for g in networks],
+            **{name: [rungs[0][g][value] for g in networks] for value, name in WEIGHTS.items()},
             "train:c0r0s0e2:error": [rungs[1][g]["error"] for g in networks],
             "train:c0r0s0e2:loss": [rungs[1][g]["loss"] for g in networks],
             "params": [-space.count(g).params for g in networks],
@@ -174,11 +176,12 @@ class TestWhatIsFound:
             assert float(row["best"]) == pytest.approx(truth.min())
             ties = np.flatnonzero(np.array(own) == min(own))  # of COUNT networks one is among the best tenth
             assert float(row["overlap"]) == pytest.approx((truth.argmin() in ties) / len(ties))
-        residuals = [self.residual(stats.rankdata(own), macs) for own in (truth, scores["random_weights"])]
+        residuals = [self.residual(stats.rankdata(own), macs) for own in (truth, scores[WEIGHTS["error"]])]
         expected = stats.pearsonr(*residuals).statistic
-        assert float(rows["random_weights"]["partial"]) == pytest.approx(expected)
+        assert float(rows[WEIGHTS["error"]]["partial"]) == pytest.approx(expected)
         assert rows["macs"]["partial"] == rows["macs"]["seconds"] == ""
-        assert [row["together"] for row in rows.values()] == ["2" if "train" in name else "1" for name in rows]
+        assert {row["together"] for name, row in rows.items() if "train" in name} == {"2"}
+        assert {row["together"] for name, row in rows.items() if "weights" in name} == {str(len(WEIGHTS))}
 
     @staticmethod
     def residual(ranks, given):
@@ -190,7 +193,7 @@ class TestWhatIsFound:
         rungs, rows = told(study), list(csv.DictReader((study / "networks.csv").open()))
         assert [row["genotype"] for row in rows] == [" ".join(map(str, genotype)) for genotype in rungs[0]]
         for row, (genotype, values) in zip(rows, rungs[0].items(), strict=True):
-            assert float(row["random_weights"]) == values["error"]
+            assert float(row[WEIGHTS["error"]]) == values["error"]
             assert float(row["train:c0r0s0e2:loss"]) == rungs[1][genotype]["loss"]
             assert float(row["params"]) == values["params"] > 0
             assert float(row["test_error"]) == pytest.approx(1 - table_rows(40)[genotype][1] / 100)
@@ -217,7 +220,7 @@ class TestWhatIsFound:
         checksum = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         assert f"content=\"default-src 'none'; style-src 'sha256-{checksum}'; base-uri 'none'" in page
         cloud = re.findall(r'<g class="cloud">(.*?)</g>', page)
-        assert len(cloud) == 5 and max(part.count("<circle") for part in cloud) == COUNT
+        assert len(cloud) == len(NAMES) + 2 and max(part.count("<circle") for part in cloud) == COUNT
 
     def test_a_network_that_cannot_be_rated_counts_as_the_worst_and_in_a_column(self, table, data, tmp_path, capsys):
         """The table that rates has only some of the networks, with their true order."""
@@ -246,6 +249,7 @@ def journal(folder, data, errors, scores, note=None):
     )
     layers = [{"data": {"source": str(data)}}]
     tree, noted = rank.study_of(truth, "random_weights", None, None, layers)
+    noted["rank"]["rungs"] = [["random_weights", ["error"]]]
     facts = {"in_channels": 1, "classes": 4, "resolution": 8}
     header = {"version": launch.__version__, "config": tree, "facts": facts, "images": {"train": 64}, "data": ""}
     writing = store.Journal.create(folder, header | (noted if note is None else note))

@@ -104,8 +104,8 @@ def agreement(record: Record, space: Any = None) -> tuple[Agreement, ...]:
 
 
 def is_score(name: str) -> bool:
-    """Whether a value that an estimator gave orders networks: a cost, a count of images or a deviation does not."""
-    return name not in (*COSTS, LATENCY, IMAGES) and not name.endswith("_std")
+    """Whether a value that an estimator gave orders networks: a cost, a count of images, how sure another is do not."""
+    return name not in (*COSTS, LATENCY, IMAGES) and not name.endswith(("_std", "_ci"))
 
 
 def _rated(record: Record, rung: int) -> dict[Genotype, dict[str, float]]:
