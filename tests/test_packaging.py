@@ -46,6 +46,7 @@ TORCH_FREE = (
     "frugalnas.ladder",
     "frugalnas.ranking",
     "frugalnas.proxies",
+    "frugalnas.rank",
     "frugalnas.launch",
     "frugalnas.latency.cost",
     "frugalnas.report",

@@ -10,7 +10,18 @@ import pytest
 from scipy import stats
 
 from frugalnas.core import InputError
-from frugalnas.ranking import Estimate, estimate, kendall, spearman, top_overlap
+from frugalnas.ranking import (
+    Estimate,
+    best_ranked,
+    compared,
+    estimate,
+    estimate_kendall,
+    estimate_spearman,
+    kendall,
+    partial_spearman,
+    spearman,
+    top_overlap,
+)
 
 CORRELATIONS = pytest.mark.parametrize("statistic", [spearman, kendall])
 
@@ -127,3 +138,73 @@ def test_a_statistic_with_a_number_of_its_own_can_be_estimated():
     x = np.arange(20.0)
     found = estimate(partial(top_overlap, k=5), x, x[::-1], np.random.default_rng(0))
     assert found.value == 0.0 and 0 <= found.low <= found.high < 0.5
+
+
+@pytest.mark.parametrize(
+    ("second", "given", "r"),
+    [
+        ((2, 1, 4, 3), (1, 2, 4, 3), -1 / 9),  # (0.6 - 0.8 * 0.8) / sqrt((1 - 0.64) * (1 - 0.64))
+        ((1, 2, 3, 4), (2, 1, 4, 3), 1.0),  # (1 - 0.36) / (1 - 0.36)
+        ((2, 1, 4, 3), (5, 5, 5, 5), 0.6),  # what orders nothing takes nothing out
+        ((1, 2, 4, 3), (10, 20, 40, 30), 0.0),  # what is ordered completely has nothing left
+    ],
+)
+def test_the_partial_correlation_by_hand(second, given, r):
+    assert partial_spearman((1, 2, 3, 4), second, given) == pytest.approx(r)
+    assert partial_spearman(second, (1, 2, 3, 4), given) == pytest.approx(r)
+
+
+def test_the_partial_correlation_is_that_of_what_a_line_through_the_ranks_leaves():
+    rng = np.random.default_rng(2)
+    x, y, z = rng.integers(9, size=(3, 4, 40)).astype(float)
+    found = partial_spearman(x, y, z)
+    for place in range(4):
+        line = np.stack([stats.rankdata(z[place]), np.ones(40)], axis=1)
+        left = [
+            r - line @ np.linalg.lstsq(line, r, rcond=None)[0]
+            for r in (stats.rankdata(x[place]), stats.rankdata(y[place]))
+        ]
+        assert found[place] == pytest.approx(stats.pearsonr(*left).statistic)
+
+
+def test_what_two_lists_owe_to_a_third_is_taken_out_with_its_interval():
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=150)
+    x, y = size + rng.normal(0, 0.5, (2, 150))
+    whole = estimate(spearman, x, y, np.random.default_rng(0))
+    left = estimate_spearman(x, y, np.random.default_rng(0), given=size)
+    assert whole.low > 0.5 and left.low < 0 < left.high and left.high - left.low < 0.5
+
+
+@pytest.mark.parametrize("n", [2, 7, 300])
+@pytest.mark.parametrize(("quick", "statistic"), [(estimate_spearman, spearman), (estimate_kendall, kendall)])
+def test_the_quick_bootstraps_are_the_plain_one(quick, statistic, n):
+    """Also where blocks of pairs are not full, and where scores are equal."""
+    x, y = np.random.default_rng(n).integers(max(3, n // 3), size=(2, n)).astype(float)
+    plain = estimate(statistic, x, y, np.random.default_rng(5), draws=90)
+    assert quick(x, y, np.random.default_rng(5), draws=90) == plain
+
+
+def test_the_quick_bootstrap_of_a_partial_correlation_takes_the_same_items_of_all_lists():
+    x, y, z = np.random.default_rng(4).integers(9, size=(3, 20)).astype(float)
+    picks = np.random.default_rng(5).integers(20, size=(90, 20))
+    low, high = np.quantile(partial_spearman(x[picks], y[picks], z[picks]), (0.1, 0.9))
+    found = estimate_spearman(x, y, np.random.default_rng(5), given=z, draws=90, level=0.8)
+    assert (found.value, found.low, found.high) == pytest.approx((float(partial_spearman(x, y, z)), low, high))
+
+
+def test_all_statistics_at_once_are_those_of_each():
+    x, y = np.random.default_rng(3).normal(size=(2, 25))
+    rho, tau, overlap = compared(x, y, 5, 7)
+    assert rho == estimate(spearman, x, y, np.random.default_rng(7))
+    assert tau == estimate(kendall, x, y, np.random.default_rng(7))
+    assert overlap == top_overlap(x, y, 5)
+
+
+@pytest.mark.parametrize(("second", "score"), [((3, 1, 2), 0.2), ((1, 1, 2), 0.35), ((4, 4, 4), 1.6 / 3)])
+def test_the_true_score_of_the_one_that_is_called_best(second, score):
+    assert best_ranked((0.5, 0.2, 0.9), second) == pytest.approx(score)
+
+
+def test_an_estimate_says_its_interval():
+    assert str(Estimate(0.756, -0.1, 0.9)) == "0.76 (-0.10 to 0.90)"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from frugalnas import pareto, record, report, store, zoo
 from frugalnas.core import Candidate, InputError, Trial
@@ -414,14 +415,43 @@ def test_the_page_says_which_rung_is_compared_and_how_far_the_one_below_agrees(t
     assert "rated on 3 rungs, from cheap to careful (rung 0: 1, rung 1: 6, rung 2: 4)" in whole
     assert "the front and the charts are those of rung 2" in whole
     # ranks 1 2 3 4 and 3 1 2 4: 1 - 6 * (4 + 1 + 1 + 0) / (4 * 15)
-    assert re.search(r"Rung 1 orders the 4 networks .* correlation of 0\.40 \(95 % interval -1\.00 to 1\.00\)", whole)
+    assert "<td>error of rung 1</td><td>4</td><td>0.40 (-1.00 to 1.00)</td>" in whole
+    assert "order networks as the error of rung 2 does" in whole
     few = page("few", [*below, *above[:3]])
-    assert "those of rung 2" in few and "orders the" not in few
+    assert "those of rung 2" in few and "order networks" not in few
     repeated = page("repeated", [*below, *above[:3], rated(9, 3, 2, 0.5, "same as trial 8")])
-    assert "orders the" not in repeated
+    assert "order networks" not in repeated
     equal = page("equal", [*below, *(rated(6 + place, place, 2, 0.5) for place in range(4))])
-    assert "those of rung 2" in equal and "orders the" not in equal
+    assert "those of rung 2" in equal and "order networks" not in equal
     assert "rungs, from cheap" not in page("one", below)
+
+
+def test_a_cheap_rating_that_is_no_error_is_compared_with_the_trained_networks_beside_their_size(tmp_path):
+    """Ten are rated, five of them trained: order 1 2 3 4 5 of the errors, 1 2 3 5 4 of the ratings."""
+    rng = np.random.default_rng(0)
+    space = {"type": "cell", "operations": ["skip_connect", "sep_conv_3x3", "max_pool_3x3"], "blocks": 2}
+    facts = {"in_channels": 3, "classes": 4, "resolution": 16}
+    built = CellSpace(("skip_connect", "sep_conv_3x3", "max_pool_3x3"), 2, **facts)
+    genotypes = [tuple(int(rng.integers(size)) for size in built.domains) for _ in range(10)]
+    ratings = (-5.0, -4.0, -3.0, -1.0, -2.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+    rated = [
+        Trial(n, Candidate(genes), "done", {"macs": 1.0, "params": 1.0, "rating": rating, "rating_std": 0.1 * n})
+        for n, (genes, rating) in enumerate(zip(genotypes, ratings, strict=True))
+    ]
+    trained = [
+        Trial(
+            10 + n, Candidate(genotypes[n], 1), "done", {"macs": 1.0, "params": 1.0, "error": n / 10, "images": 9.0 - n}
+        )
+        for n in range(5)
+    ]
+    config = CONFIG | {"data": {"source": "x"}, "space": space}
+    journal(tmp_path, {"config": config, "facts": facts}, [*rated, *trained])
+    report.write_report(tmp_path)
+    rows = {row[0]: row[1:] for row in Page(tmp_path).rows if len(row) == 3 and row[1] == "5"}
+    assert [*rows] == ["rating of rung 0", "params", "macs"]
+    assert rows["rating of rung 0"][1].startswith("0.90 (")  # 1 - 6 * 2 / (5 * 24)
+    counted = [-built.count(genes).params for genes in genotypes[:5]]
+    assert rows["params"][1].startswith(f"{stats.spearmanr(counted, range(5)).statistic:.2f} (")
 
 
 def test_the_hypervolume_grows_as_the_front_does(tmp_path):

@@ -10,6 +10,7 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
+from types import MappingProxyType
 from typing import Any
 
 from frugalnas import __version__, config
@@ -101,12 +102,13 @@ def begin(
     progress: Progress | None = None,
     executor: Executor | None = None,
     write: Writer = write_report,
+    noted: Mapping[str, Any] = MappingProxyType({}),
 ) -> Result:
     """Start the study that a completed configuration describes. The folder is made once all else is found right.
 
     The images are read anew, here and by the workers, whatever this process has read before. `executor`: where networks
     are rated, by default a pool of processes as the configuration says. `write` puts into the folder what was found,
-    however the study ends.
+    however the study ends. `noted`: what else its header says, as JSON.
     """
     _forget_images()
     table = table_of(tree)
@@ -125,7 +127,7 @@ def begin(
         "images": task.counts(),
         "data": task.fingerprint(),
     }
-    journal = Journal.create(folder, header | ({"latency": table.fingerprint} if table else {}))
+    journal = Journal.create(folder, header | dict(noted) | ({"latency": table.fingerprint} if table else {}))
     if table:
         table.save(folder / latency.FILE)
     return _run(journal, tree, problem, strategy, executor, progress, write)

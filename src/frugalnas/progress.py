@@ -67,12 +67,30 @@ def trainings(total: int, images: int) -> Iterator[Progress]:
 
     On a terminal the line is redrawn, elsewhere there is one for each training. Both go to stderr.
     """
+    with _counted("trainings", total, 1, lambda study: study.images / images) as progress:
+        yield progress
+
+
+@contextmanager
+def ratings(total: int) -> Iterator[Progress]:
+    """As `trainings`, for `total` ratings that take about the same time each; elsewhere a line for every twentieth."""
+    with _counted("ratings", total, max(1, total // 20), lambda study: study.rated / total) as progress:
+        yield progress
+
+
+@contextmanager
+def _counted(name: str, total: int, step: int, share: Callable[[Study], float]) -> Iterator[Progress]:
+    """`share` of a study is how much of it is done; off a terminal it is told at every so many trials."""
     told: list[Study] = []
 
     def words(study: Study) -> str:
-        done = study.images / images
+        done = share(study)
         left = f", about {_time(study.seconds * (1 - done) / done)} left" if 0 < done < 1 else ""
-        return f"{study.rated} of {total} trainings, {_time(study.seconds)}{left}"
+        return f"{study.rated} of {total} {name}, {_time(study.seconds)}{left}"
+
+    def told_of(study: Study) -> None:
+        if study.rated % step == 0 or study.rated == total:
+            print(words(study), file=sys.stderr, flush=True)
 
     def view() -> RenderableType:
         if not told:
@@ -82,7 +100,7 @@ def trainings(total: int, images: int) -> Iterator[Progress]:
         return line
 
     if not sys.stderr.isatty():
-        yield lambda study: print(words(study), file=sys.stderr, flush=True)
+        yield told_of
         return
     with Live(get_renderable=view, console=Console(file=sys.stderr), refresh_per_second=4, transient=True):
         yield told.append

@@ -41,6 +41,8 @@ app = typer.Typer(
 
     - `frugalnas proxies --data shoes/`: which cheap training orders networks as a careful one does
 
+    - `frugalnas rank runs/shoes --estimators random_weights`: how well cheap ratings order networks
+
     Without `--data` every command works on images that come with the package.
     """,
 )

@@ -102,12 +102,13 @@ def resume(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a search or a study of proxies, or give it a larger budget; or with a training, a fit or a comparison.
+    """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
+    comparison.
 
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
     Trainings, fits and comparisons keep their own.
     """
-    from frugalnas import compare, fit, launch, proxies, training
+    from frugalnas import compare, fit, launch, proxies, rank, training
     from frugalnas.config import changed, options
     from frugalnas.progress import live
     from frugalnas.record import load
@@ -141,6 +142,11 @@ def resume(
 
         go_on_studying(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         return
+    if rank.is_ranking(load(run)):
+        from frugalnas.cli.rank import go_on as go_on_ranking
+
+        go_on_ranking(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
+        return
     with watched(live(tree)) as progress:
         result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
     _print_result(result, as_json)
@@ -148,16 +154,16 @@ def resume(
 
 @app.command(epilog="Example: frugalnas report runs/shoes")
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a search, a study of proxies or a comparison.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a search, a study or a comparison.")],
     pick: Annotated[int | None, typer.Option(help="Show this many networks, spread evenly along the front.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print the front of a search; write report.html, front.svg, front.csv and trials.csv into its folder.
 
-    Works at any time, also while the search is running. Of a study of proxies it writes that one's files, and of a
-    comparison what has ended of it.
+    Works at any time, also while the search is running. Of a study of proxies or ratings it writes that one's files,
+    and of a comparison what has ended of it.
     """
-    from frugalnas import compare, proxies
+    from frugalnas import compare, proxies, rank
     from frugalnas.record import load
     from frugalnas.report import text_of, write_report
 
@@ -169,6 +175,10 @@ def report(
     if proxies.is_study(load(run)):
         findings = proxies.write_findings(run)
         say(findings.to_json() if as_json else proxies.text_of(findings))
+        return
+    if rank.is_ranking(load(run)):
+        ranked = rank.write_findings(run)
+        say(ranked.to_json() if as_json else rank.text_of(ranked))
         return
     record = write_report(run)
     say(record.to_json(pick) if as_json else text_of(record, pick))

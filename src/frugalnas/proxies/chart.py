@@ -6,11 +6,10 @@ import math
 from html import escape
 
 from frugalnas.proxies.findings import Findings, Rating
-from frugalnas.proxies.text import interval
+from frugalnas.report import still
 from frugalnas.report.picture import Axis
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 400, 52, 130, 34, 48  # of the chart in pixels, and its margins
-_SIDE, _EDGE = 230, 44  # of a scatter and of its margin to the left and below
 _NAME = 75, 14  # width and height of a name
 _AIR = 1.3  # factor that the cost axis goes beyond the cheapest
 
@@ -73,7 +72,7 @@ def _point(findings: Findings, rating: Rating, across: Axis, upright: Axis) -> s
     y, low, high = (upright.place(v) for v in (rating.spearman.value, rating.spearman.low, rating.spearman.high))
     kind = "best" if rating in findings.front else "dot"
     ring = f'<circle class="rung" cx="{x:g}" cy="{y:g}" r="9"/>' if rating.name in findings.ladder else ""
-    words = f"{rating.name}: {interval(rating.spearman)} at {findings.price(rating):.1%} of the cost"
+    words = f"{rating.name}: {rating.spearman} at {findings.price(rating):.1%} of the cost"
     return (
         f'<g><title>{words}</title><path class="{kind}" d="M{x:g} {low:g}V{high:g}"/>'
         f'<circle class="{kind}" cx="{x:g}" cy="{y:g}" r="4.5"/>{ring}</g>'
@@ -95,17 +94,5 @@ def _names(findings: Findings, across: Axis, upright: Axis) -> str:
 def scatter(rating: Rating) -> str:
     """The errors of the networks by the reference, across, and by a proxy."""
     errors, own = zip(*rating.pairs, strict=True)
-    across = Axis.around("error", errors, math.inf, _EDGE, _SIDE - 10)
-    upright = Axis.around("error", own, math.inf, _SIDE - _EDGE + 10, 10)
-    places = [(across.place(a), upright.place(b)) for a, b in rating.pairs]
-    dots = "".join(f'<circle class="best" cx="{x:g}" cy="{y:g}" r="3"/>' for x, y in places)
-    grid = "".join(f"M{_EDGE} {y:g}H{_SIDE - 10}" for y, _ in upright.ticks())
-    words = "".join(f'<text x="{_EDGE - 6}" y="{y + 4:g}" class="end">{each}</text>' for y, each in upright.ticks())
-    words += "".join(
-        f'<text x="{x:g}" y="{_SIDE - 14}" class="middle">{each}</text>' for x, each in across.ticks()[::2]
-    )
-    caption = f"{escape(rating.name)}: {interval(rating.spearman)}"
-    return (
-        f'<figure><figcaption>{caption}</figcaption><svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" '
-        f'aria-label="errors by {escape(rating.name)}"><path class="grid" d="{grid}"/>{words}{dots}</svg></figure>'
-    )
+    label = f"errors by {rating.name}"
+    return still.scatter(label, rating.name, str(rating.spearman), errors, own, "error", "error")

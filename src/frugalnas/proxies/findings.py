@@ -15,12 +15,12 @@ from frugalnas import config, launch, pareto
 from frugalnas.core import IMAGES, Genotype, InputError
 from frugalnas.objectives.count import COSTS
 from frugalnas.proxies.settings import LEAST_NETWORKS, REPETITIONS, fidelities_of, is_study, names_of
-from frugalnas.ranking import Estimate, estimate, kendall, spearman, top_overlap
+from frugalnas.ranking import Estimate, compared
 from frugalnas.record import Record, load
+from frugalnas.report.effort import BASELINES
 from frugalnas.schema import Tree
 
 BEST = 4  # of so many networks one is among the best, in the overlap
-BASELINES = ("params", "macs")  # more of them, fewer errors
 AGAIN = "again"
 MOST_RUNGS, LEAST_BOUND, LEAST_RATIO = 3, 0.5, 2.0  # of the recommended ladder: see `Findings.ladder`
 
@@ -204,6 +204,5 @@ def _rating(
 ) -> Rating:
     """All take the same networks in their bootstraps, so that the intervals compare."""
     errors, scores = np.array(pairs).T
-    rho, tau = (estimate(statistic, errors, scores, np.random.default_rng(seed)) for statistic in (spearman, kendall))
-    overlap = float(top_overlap(errors, scores, max(1, len(pairs) // BEST)))
-    return Rating(name, tuple(pairs), rho, tau, overlap, cost, relative)
+    found = compared(errors, scores, max(1, len(pairs) // BEST), seed)
+    return Rating(name, tuple(pairs), *found, cost, relative)

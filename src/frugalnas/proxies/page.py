@@ -15,9 +15,9 @@ from frugalnas.proxies.findings import Findings
 from frugalnas.proxies.rungs import RULE
 from frugalnas.proxies.settings import LEAST_NETWORKS
 from frugalnas.proxies.text import HEADER, command_of, row_of, verdict
-from frugalnas.report import amount
+from frugalnas.report import amount, still
 from frugalnas.report.effort import duration
-from frugalnas.report.page import checksum, page_file, table_of, versions_of
+from frugalnas.report.page import table_of, versions_of
 
 _MEANING = (
     "A dot is a proxy: how well its errors order the networks as the reference {reference} does, and what a training "
@@ -29,17 +29,14 @@ _MEANING = (
 
 def page_of(findings: Findings) -> str:
     """The whole page."""
-    style, record = page_file("page.css") + _file("page.css"), findings.record
+    record = findings.record
     tree = record.header["config"]
     limits = ", ".join(f"{name} ≤ {amount(name, float(value))}" for name, value in tree["limits"].items())
     facts = f"Space and recipe of {tree['preset']}; limits: {limits or 'none'}; seed {tree['seed']}"
     meaning = _MEANING if findings.rated else f"Nothing can be said before {LEAST_NETWORKS} networks are rated."
     ratings = (*findings.rated, *findings.beside)
     rows = [[escape(cell) for cell in row_of(findings, rating)] for rating in ratings]
-    return Template(_file("page.html")).substitute(
-        style_hash=checksum(style),
-        style=style,
-        name=escape(record.folder.resolve().name),
+    body = Template(files("frugalnas.proxies").joinpath("page.html").read_text("utf-8")).substitute(
         reference=findings.reference,
         source=escape(str(tree["data"]["source"])),
         facts=escape(facts),
@@ -54,19 +51,17 @@ def page_of(findings: Findings) -> str:
         versions=escape(versions_of(record)),
         config=escape(json.dumps(tree, indent=1)),
     )
-
-
-def _file(name: str) -> str:
-    return files("frugalnas.proxies").joinpath(name).read_text("utf-8")
+    return still.page(f"proxies in {record.folder.resolve().name}", body)
 
 
 def _stats(findings: Findings) -> str:
     record = findings.record
     done = [trial for trial in record.trials if trial.status == "done"]
-    entries = {
-        "networks": f"{findings.networks:,} of {record.header['config']['strategy']['networks']}",
-        "trainings": f"{len(done):,}",
-        "failed": f"{sum(trial.status == 'failed' for trial in record.trials):,}",
-        "wall time": duration(record.elapsed),
-    }
-    return "".join(f"<div><dt>{name}</dt><dd>{escape(words)}</dd></div>" for name, words in entries.items())
+    return still.stats(
+        {
+            "networks": f"{findings.networks:,} of {record.header['config']['strategy']['networks']}",
+            "trainings": f"{len(done):,}",
+            "failed": f"{sum(trial.status == 'failed' for trial in record.trials):,}",
+            "wall time": duration(record.elapsed),
+        }
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from frugalnas import launch, store
+from frugalnas import launch
 from frugalnas.proxies import rungs
 from frugalnas.proxies.findings import Cost, Findings, Rating, findings_in
 from frugalnas.proxies.page import page_of
-from frugalnas.report import csv_of
+from frugalnas.report import csv_of, write_texts
 from frugalnas.schema import Tree
 
 TABLE, PAGE = "proxies.csv", "proxies.html"
@@ -57,9 +57,7 @@ def write_findings(folder: Path) -> Findings:
     Returns what they were made of. Raises InputError as `findings_in`.
     """
     findings = findings_in(folder)
-    texts = {TABLE: _csv(findings), PAGE: page_of(findings), rungs.FILE: rungs.content_of(findings)}
-    for name, text in texts.items():  # a path may have bytes that are no UTF-8, which Python keeps as surrogates
-        store.write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
+    write_texts(folder, {TABLE: _csv(findings), PAGE: page_of(findings), rungs.FILE: rungs.content_of(findings)})
     return findings
 
 

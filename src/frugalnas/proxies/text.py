@@ -6,7 +6,6 @@ import shlex
 
 from frugalnas.proxies.findings import LEAST_BOUND, Findings, Rating
 from frugalnas.proxies.settings import LEAST_NETWORKS
-from frugalnas.ranking import Estimate
 from frugalnas.report import table
 
 HEADER = (
@@ -32,18 +31,13 @@ def row_of(findings: Findings, rating: Rating) -> list[str]:
         costs += [f"{seconds:.1f}" if seconds else "", f"{1 / share:.1f}x" if share else ""]
     return [
         rating.name,
-        interval(rating.spearman),
-        interval(rating.kendall),
+        str(rating.spearman),
+        str(rating.kendall),
         f"{rating.overlap:.0%}",
         "" if rating.error is None else f"{rating.error:.1%}",
         *costs,
         standing(findings, rating),
     ]
-
-
-def interval(found: Estimate) -> str:
-    """A correlation with its interval."""
-    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def standing(findings: Findings, rating: Rating) -> str:

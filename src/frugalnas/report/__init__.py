@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from frugalnas import store
@@ -10,7 +10,18 @@ from frugalnas.core import Trial
 from frugalnas.record import Record, load
 from frugalnas.report.text import TITLES, amount, csv_of, ending_of, front_table, summary, table, text_of
 
-__all__ = ["TITLES", "amount", "csv_of", "ending_of", "front_table", "summary", "table", "text_of", "write_report"]
+__all__ = [
+    "TITLES",
+    "amount",
+    "csv_of",
+    "ending_of",
+    "front_table",
+    "summary",
+    "table",
+    "text_of",
+    "write_report",
+    "write_texts",
+]
 
 
 def write_report(folder: Path) -> Record:
@@ -29,9 +40,14 @@ def write_report(folder: Path) -> Record:
         "front.svg": picture,
         "report.html": page_of(record, picture),
     }
+    write_texts(folder, texts)
+    return record
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files of a report into a folder, by name. Raises InputError where that cannot be."""
     for name, text in texts.items():  # a path may have bytes that are no UTF-8, which Python keeps as surrogates
         store.write_atomically(folder / name, text.encode("utf-8", "backslashreplace"))
-    return record
 
 
 def _csv(record: Record, trials: Sequence[Trial]) -> str:

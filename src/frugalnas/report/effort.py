@@ -13,10 +13,13 @@ import numpy as np
 
 from frugalnas import pareto
 from frugalnas.core import IMAGES, Genotype
-from frugalnas.ranking import Estimate, estimate, spearman
+from frugalnas.objectives.count import COSTS
+from frugalnas.objectives.latency import LATENCY
+from frugalnas.ranking import Estimate, estimate_spearman
 from frugalnas.record import Record
 
 LEAST = 4  # networks of which an order says anything at all
+BASELINES = ("params", "macs")  # which cost nothing to rate by: more of them, fewer errors
 MOST_POINTS, MOST_OBJECTIVES = 300, 5  # of the curve; with more objectives a hypervolume takes too long
 
 
@@ -63,27 +66,64 @@ def growth(record: Record) -> Growth | None:
     )
 
 
-def agreement(record: Record) -> tuple[int, int, Estimate] | None:
-    """How far the rung below the highest orders networks as that does, by the first objective, from those on both.
+@dataclass(frozen=True)
+class Agreement:
+    """How a value orders `networks` that were rated on two rungs, beside the first objective on the higher.
 
-    That rung, the number of networks, and Spearman's correlation; None where fewer than LEAST networks are on both,
-    or all are equal.
+    `rung`: that of the value; None for a cost, of which more is taken as better.
+    """
+
+    name: str
+    rung: int | None
+    networks: int
+    spearman: Estimate
+
+
+def agreement(record: Record, space: Any = None) -> tuple[Agreement, ...]:
+    """How far each rung below the highest orders networks as that does by the first objective, from those on both.
+
+    The nearest rung first, by each value that it gave; then, where the `space` is known, what counting reaches on the
+    same networks. Values of fewer than LEAST networks, and those that are all equal, are left out; nothing where no
+    value of a rung is left.
     """
     first, top = record.objectives[0], record.front[0].candidate.rung
-    columns: dict[int, dict[Genotype, float]] = {rung: {} for rung in record.rungs}
-    for trial in record.trials:
-        if trial.status == "done" and not trial.reason and math.isfinite(trial.values[first]):
-            columns[trial.candidate.rung][trial.candidate.genotype] = trial.values[first]
-    below = max((rung for rung in record.rungs if rung < top), default=top)
-    pairs = [
-        (columns[below][genotype], value) for genotype, value in columns[top].items() if genotype in columns[below]
-    ]
-    if below == top or len(pairs) < LEAST:
+    truth = {g: values[first] for g, values in _rated(record, top).items() if first in values}
+    found: list[Agreement | None] = []
+    both: set[Genotype] = set()
+    for rung in sorted((rung for rung in record.rungs if rung < top), reverse=True):
+        rated = {g: values for g, values in _rated(record, rung).items() if g in truth}
+        both |= rated.keys()
+        for name in dict.fromkeys([first, *(name for values in rated.values() for name in values)]):
+            if is_score(name):
+                found.append(_agreement(name, rung, truth, {g: v[name] for g, v in rated.items() if name in v}))
+    if space is not None and any(found):
+        for name in BASELINES:
+            column = {genotype: -COSTS[name](space, genotype) for genotype in truth if genotype in both}
+            found.append(_agreement(name, None, truth, column))
+    return tuple(each for each in found if each)
+
+
+def is_score(name: str) -> bool:
+    """Whether a value that an estimator gave orders networks: a cost, a count of images, how sure another is do not."""
+    return name not in (*COSTS, LATENCY, IMAGES) and not name.endswith(("_std", "_ci"))
+
+
+def _rated(record: Record, rung: int) -> dict[Genotype, dict[str, float]]:
+    """The finite values of networks on a rung, without those that repeat another."""
+    return {
+        trial.candidate.genotype: {name: value for name, value in trial.values.items() if math.isfinite(value)}
+        for trial in record.trials
+        if trial.status == "done" and not trial.reason and trial.candidate.rung == rung
+    }
+
+
+def _agreement(
+    name: str, rung: int | None, truth: Mapping[Genotype, float], column: Mapping[Genotype, float]
+) -> Agreement | None:
+    own, true = [*column.values()], [truth[genotype] for genotype in column]
+    if len(own) < LEAST or len({*own}) == 1 or len({*true}) == 1:  # nothing is ordered where all are equal
         return None
-    lower, upper = np.array(pairs).T
-    if not (np.ptp(lower) and np.ptp(upper)):  # nothing is ordered where all are equal
-        return None
-    return below, len(pairs), estimate(spearman, lower, upper, np.random.default_rng(0))
+    return Agreement(name, rung, len(own), estimate_spearman(own, true, np.random.default_rng(0)))
 
 
 def costs(record: Record) -> list[tuple[str, str]]:

@@ -54,6 +54,7 @@ def page_of(record: Record, picture: str) -> str:
         stats=_stats(record),
         meaning=escape(meaning) if record.front else "No network was rated.",
         rungs=f'<p class="quiet">{escape(_rungs(record))}</p>' if record.front and len(record.rungs) > 1 else "",
+        cheap=_cheap(record, space),
         picture=picture if record.front else "",
         front=_front(record),
         growth=escape(_growth(record, grown)),
@@ -147,21 +148,34 @@ def _stats(record: Record) -> str:
 
 
 def _rungs(record: Record) -> str:
-    """Which rung is compared, and how far the one below orders networks as it does."""
-    top = record.front[0].candidate.rung
-    words = (
-        f"The networks were rated on {len(record.rungs)} rungs, from cheap to careful ({by_rung(record)}). Values of "
-        f"different rungs do not compare: the front and the charts are those of rung {top}."
-    )
-    found = agreement(record)
-    if found is None:
-        return words
-    below, both, rho = found
+    """Which rung is compared."""
     return (
-        f"{words} Rung {below} orders the {both} networks that both rated as rung {top} does with a Spearman "
-        f"correlation of {rho.value:.2f} (95 % interval {rho.low:.2f} to {rho.high:.2f}): 1 is the same order, 0 none "
-        "in common. Only the best of a rung come to the next; among all networks the two may agree better."
+        f"The networks were rated on {len(record.rungs)} rungs, from cheap to careful ({by_rung(record)}). Values of "
+        f"different rungs do not compare: the front and the charts are those of rung {record.front[0].candidate.rung}."
     )
+
+
+def _cheap(record: Record, space: Any) -> str:
+    """How far values of the rungs below order networks as the rung that is compared does."""
+    found = agreement(record, space) if record.front else ()
+    rows = [
+        [
+            each.name if each.rung is None else f"{each.name} of rung {each.rung}",
+            f"{each.networks:,}",
+            f"{each.spearman}",
+        ]
+        for each in found
+    ]
+    if not rows:
+        return ""
+    meaning = (
+        f"How well values of cheaper rungs order networks as the {record.objectives[0]} of rung "
+        f"{record.front[0].candidate.rung} does, from those that both rated: 1 is the same order, 0 none in common. "
+        "Below them is what counting reaches without any rating, more being better. Only the best of a rung come to "
+        "the next, and these differ less: among all networks they may agree better."
+    )
+    table = table_of("", ["order by", "networks", "Spearman (95 %)"], [[*map(escape, row)] for row in rows])
+    return f'<h2>How well cheap ratings told</h2><p class="quiet">{escape(meaning)}</p>{table}'
 
 
 def _front(record: Record) -> str:

@@ -111,8 +111,8 @@ def _panel(record: Record, across: str) -> str:
     # each half pixel once, as a line of no length with round ends: a tenth of the bytes of a circle
     halves = {(round(2 * a) / 2, round(2 * b) / 2): None for a, b in places(shown) if (a, b) not in best}
     dots = "".join(f"M{a:g} {b:g}h0" for a, b in halves)
-    thick = 2 * _radius(len(shown), 1.6, 3.2)
-    marks = "".join(f'<circle cx="{a:g}" cy="{b:g}" r="{_radius(len(best), 3, 5):g}"/>' for a, b in best)
+    thick = 2 * radius(len(shown), 1.6, 3.2)
+    marks = "".join(f'<circle cx="{a:g}" cy="{b:g}" r="{radius(len(best), 3, 5):g}"/>' for a, b in best)
     return (
         f"{_frame(x, y)}{_limit(x, x_limit)}"
         f'<path d="{dots}" stroke="{_DOT}" stroke-width="{thick:g}" stroke-linecap="round"/>'
@@ -121,7 +121,7 @@ def _panel(record: Record, across: str) -> str:
     )
 
 
-def _radius(count: int, least: float, most: float) -> float:
+def radius(count: int, least: float, most: float) -> float:
     """Of dots, which are smaller where they crowd."""
     return round(max(least, min(most, 60 / math.sqrt(count or 1))), 1)
 
