@@ -226,7 +226,7 @@ def test_a_study_of_another_version_is_refused_but_shown(result, tmp_path):
     [
         (["task.recipe.auxiliary=0.4"], "the loss of an auxiliary head needs --set space.auxiliary=true"),
         (['objectives=["error_std", "params"]'], "'error_std', neither a cost nor a value of estimators.0: did you"),
-        (["estimators.0.type=random_weights", 'objectives=["error", "error_std"]'], "value of estimators.0: did you"),
+        (["estimators.0.type=random_weights", 'objectives=["error", "error_ci"]'], "value of estimators.0: did you"),
         (
             ['estimators=[{type="train"}, {type="random_weights"}]', 'objectives=["loss", "macs"]'],
             "'loss', neither a cost nor a value of estimators.1",
@@ -240,8 +240,8 @@ def test_what_would_fail_every_trial_is_refused(assignments, message):
 
 
 def test_what_several_draws_give_is_an_objective():
-    work = problem('estimators=[{type="random_weights", draws=2}]', 'objectives=["error", "error_std"]')
-    assert work.minimised == ("error", "error_std")
+    work = problem('estimators=[{type="random_weights", draws=2}]', 'objectives=["error", "error_ci"]')
+    assert work.minimised == ("error", "error_ci")
     assert problem("task.recipe.auxiliary=0.4", "space.auxiliary=true").space.auxiliary
 
 
