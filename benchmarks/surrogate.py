@@ -1,8 +1,8 @@
 """Which model, from which features, predicts networks best, with how many trained networks to learn from.
 
 From each table so many random networks are learnt and all others, --rest at most, predicted, --repetitions times.
-Features: `genes`, `costs` (parameters and multiply-accumulates) and `cheap` (of NAS-Bench-201 the published NWOT and Zen
-scores). The rows without a model are those single columns as they are.
+Features: `genes`, `costs` (parameters and multiply-accumulates) and `cheap` (of NAS-Bench-201 the published NWOT and
+Zen scores). The rows without a model are those single columns as they are.
 
     python benchmarks/surrogate.py --data ../shared/data/nasbench [--repetitions 20] [--rest 2000]
 
@@ -104,7 +104,7 @@ def main() -> None:
         rows = []
         for sets in [each for each in SETS if found.cheap or "cheap" not in each]:
             table = found.columns(sets)
-            for model in (options.models or get_args(surrogate.Model)):
+            for model in options.models or get_args(surrogate.Model):
                 cells, inside, times = [], [], []
                 for size in SIZES:
                     rho = []

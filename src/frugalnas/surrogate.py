@@ -117,8 +117,9 @@ class _Columns:
 
     def standardised(self, table: Vectors) -> Vectors:
         """(m, kept), in which what is not known has the mean."""
-        scaled = (table[:, self.kept] - self.mean) / self.deviation
-        return np.where(np.isfinite(scaled), scaled, 0.0)
+        scaled: Vectors = (table[:, self.kept] - self.mean) / self.deviation
+        scaled[~np.isfinite(scaled)] = 0.0
+        return scaled
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ class _Scores:
         low, high = self.scores[0], self.scores[-1]
         slope = (self.known[-1] - self.known[0]) / max(high - low, 1e-12)
         beyond = scores - np.clip(scores, low, high)
-        return np.interp(scores, self.scores, self.known) + slope * beyond
+        errors: Vectors = np.interp(scores, self.scores, self.known) + slope * beyond
+        return errors
 
 
 def fit(model: Model, table: Vectors, errors: ArrayLike, rng: np.random.Generator) -> Predictor:

@@ -138,6 +138,7 @@ def _stats(record: Record) -> str:
     count = Counter(trial.status for trial in record.trials)
     entries = {
         "networks rated": f"{count['done']:,}",
+        **({"looked at before": f"{len(record.looks):,}"} if record.looks else {}),
         "on the front": f"{len(record.front):,}",
         "rejected before training": f"{count['rejected']:,}",
         "failed": f"{count['failed']:,}",

@@ -109,11 +109,15 @@ def ending_of(record: Record, ended: str) -> str:
 def summary(record: Record) -> str:
     """How many networks were rated, rejected and failed, and how long it took, in one line.
 
-    With several rungs a network counts on each, and how many were rated on which is said too.
+    With several rungs a network counts on each, and how many were rated on which is said too. Where networks were
+    pre-screened, how many were looked at comes first.
     """
     count = Counter(trial.status for trial in record.trials)
+    looks = f"{len(record.looks):,} looks, " if record.looks else ""
     words = f"networks rated ({by_rung(record)})" if len(record.rungs) > 1 else "networks rated"
-    counted = f"{count['done']:,} {words}, {count['rejected']:,} rejected before training, {count['failed']:,} failed"
+    counted = (
+        f"{looks}{count['done']:,} {words}, {count['rejected']:,} rejected before training, {count['failed']:,} failed"
+    )
     return f"{counted}, in {record.elapsed / 60:.1f} min"
 
 
