@@ -47,7 +47,7 @@ class Asked:
         self.rows, self.answers = Table(path).rows, list[tuple[Genotype, Looked]]()
 
     def __call__(self, genotype: Genotype) -> Looked:
-        row, size = self.rows.get(SPACE.to_string(genotype)), params(SPACE, genotype)
+        row, size = self.rows.get(genotype), params(SPACE, genotype)
         answer = (1.0, size, None) if row is None else (row.error, size, row.test_error)
         self.answers.append((genotype, answer))
         return answer

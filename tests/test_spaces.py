@@ -47,7 +47,10 @@ ARGUMENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "concat": st.sampled_from(["all", "loose", "unused"]),
     },
     "macro": {"nodes": st.integers(2, 6), "decoder": st.sampled_from(["residual", "dense"])},
+    "nasbench101": {"cells": st.integers(1, 2), "vertices": st.integers(3, 7)},
     "nasbench201": {"cells": st.integers(1, 2)},
+    "nasbench_macro": {},
+    "nats_size": {},
 }
 slow = settings(deadline=None, max_examples=10, suppress_health_check=[*HealthCheck])
 every = pytest.mark.parametrize("kind", SPACES)

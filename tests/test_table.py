@@ -57,7 +57,7 @@ def test_other_spaces_are_refused(tmp_path: Path) -> None:
             "no column 'c10_tset_200': .*'c10_test",
         ),
         ("arch_str,c10_val_200,c10_test_200\na,1,2\nb,1\n", {}, "line 3 has 2 cells: expected 3"),
-        ("arch_str,c10_val_200,c10_test_200\na,1,x\n", {}, "line 2 has '1, x': expected numbers"),
+        ("arch_str,c10_val_200,c10_test_200\na,1,x\n", {}, "line 2 has 'x': expected numbers"),
         ("arch_str,c10_val_200,c10_test_200\na,nan,1\n", {}, "line 2.*0 to 100"),
         ("arch_str,c10_val_200,c10_test_200\na,0.5,101\n", {}, "line 2.*0 to 100"),
         (b"\xff\xfe\x00", {}, "is no table"),

@@ -19,6 +19,7 @@ from frugalnas.compare.outcome import RANDOM
 from frugalnas.compare.plan import Plan
 from frugalnas.compare.runs import UNITS
 from frugalnas.core import InputError, nearest
+from frugalnas.estimators.table import Table
 from frugalnas.methods import METHODS
 from frugalnas.objectives.latency import LATENCY
 from frugalnas.schema import Tree, as_table
@@ -42,8 +43,8 @@ def plan(
     A layer may also have a section of a method's name, whose `strategy` is laid over that of this method only. Where a
     method cuts the referee's training into parts, the training has as many epochs at least. Without a budget it is the
     epochs that the preset's number of networks takes at the referee, in a table that number. With `table`, the
-    arguments of `estimators.table.Table`, the space is that of NAS-Bench-201, and every rung looks up. Raises
-    InputError for what cannot be made equal.
+    arguments of `estimators.table.Table`, the space is that of the table, and every rung looks up. Raises InputError
+    for what cannot be made equal.
     """
     names = [*dict.fromkeys([*methods, RANDOM])]
     if names == [RANDOM]:
@@ -94,7 +95,9 @@ def _shared(first: Tree, layers: Sequence[Mapping[str, Any]], table: Mapping[str
         referee["fidelity"] = {**fidelity, "epochs": max(parts, fidelity["epochs"])}
     tree = {**first, "executor": first["executor"] | {"workers": 1, "threads": 1}, "estimators": [referee], "seed": 0}
     if table is not None:
-        tree |= {"space": {"type": "nasbench201"}, "estimators": [{"type": "table", **table}]}
+        benchmark = Table(**table).benchmark
+        columns = {"validation": benchmark.validation, "test": benchmark.test}
+        tree |= {"space": benchmark.space, "estimators": [{"type": "table", **table, **columns}]}
         # those of the preset are for other networks
         tree["limits"] = {name: value for layer in layers for name, value in layer.get("limits", {}).items()}
         if not given:

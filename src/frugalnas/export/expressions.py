@@ -77,7 +77,7 @@ def sequential(layers: Layers) -> Call:
 
 
 def expression(layer: plan.Layer) -> Call:
-    """The module of one layer; `Shift`, `Zero`, `Residual`, `Gate` and `Parallel` are those of `layers.ops`."""
+    """The module of one layer; `Shift`, `Take`, `Zero`, `Residual`, `Gate`, `Parallel` are those of `layers.ops`."""
     match layer:
         case plan.Conv():
             return _convolution(layer)
@@ -97,6 +97,8 @@ def expression(layer: plan.Layer) -> Call:
             return Call("nn.AdaptiveAvgPool2d", (str(side),))
         case plan.Shift(fill):
             return Call("Shift", () if fill else ("fill=False",))
+        case plan.Take(channels):
+            return Call("Take", (f"channels={channels}",))
         case plan.Zero(stride):
             return Call("Zero", (f"stride={stride}",))
         case plan.Flatten():

@@ -268,6 +268,8 @@ def _torch_operation(step: Json) -> Callable[..., Any]:
         case "shift":
             border = (0, step["right"], 0, step["bottom"])
             return lambda x: nn.functional.pad(x[:, :, 1:, 1:], border) if any(border) else x[:, :, 1:, 1:]
+        case "take":
+            return lambda x: x[:, : step["channels"]]
         case unknown:
             raise ValueError(f"this measure.py does not know the operation {unknown!r} of the plan")
 

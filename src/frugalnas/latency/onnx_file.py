@@ -84,6 +84,9 @@ class _Graph:
                     return cut
                 border = np.array([0, 0, 0, 0, 0, 0, step["bottom"], step["right"]], np.int64)
                 return self._node("Pad", [cut, self._constant(border)])
+            case "take":
+                ends = [self._constant(np.array(each, np.int64)) for each in ([0], [step["channels"]], [1])]
+                return self._node("Slice", [*reads, *ends])
             case "zero":
                 return self._node("Identity", [self._weight([1, *step["shape"]], 0.0)])
             case "concatenation":

@@ -137,6 +137,8 @@ def _shape(layer: plan.Layer, shape: Shape) -> Shape:
         case plan.Shift(fill):
             bottom, right = (height % 2, width % 2) if fill else (0, 0)
             return channels, height - 1 + bottom, width - 1 + right
+        case plan.Take(taken):
+            return taken, height, width
         case plan.Flatten():
             return prod(shape), 1, 1
         case plan.Linear(_, outputs):
@@ -170,5 +172,5 @@ def _count(layer: plan.Layer, shape: Shape) -> Count:
             return Count(gate=elements)
         case plan.Parallel(branches):
             return total(*(count(branch, shape) for branch in branches))
-        case plan.Shift() | plan.Zero() | plan.Flatten():
+        case plan.Shift() | plan.Take() | plan.Zero() | plan.Flatten():
             return Count()

@@ -91,8 +91,12 @@ def released(graph: Graph) -> tuple[tuple[int, ...], ...]:
 
 def count_graph(graph: Graph) -> Count:
     """Parameters and work of the network, as `layers.cost` counts them, of nodes that do not run too."""
-    made = graph.shapes
-    parts = [count(graph.classifier, graph.output)]
+    return count_nodes(graph) + count(graph.classifier, graph.output)
+
+
+def count_nodes(graph: Graph) -> Count:
+    """The same without the classifier."""
+    made, parts = graph.shapes, [Count()]
     for node in graph.nodes:
         shape = merged(node, made)
         parts.append(count(node.layers, shape))

@@ -81,8 +81,8 @@ def peak(layers: Layers, shape: Shape) -> int:
     """The most float elements alive at a time, beside the input of `shape`, while layers run one after another.
 
     A layer's result and its input are alive together, and the input is let go when the layer is done. ReLUs marked
-    `in_place`, flattening and shifting even sides allocate nothing. Index buffers of max pooling and the workspaces
-    inside a kernel are not counted.
+    `in_place`, flattening, taking channels and shifting even sides allocate nothing. Index buffers of max pooling and
+    the workspaces inside a kernel are not counted.
     """
     return alive_within(layers, shape)[0]
 
@@ -107,7 +107,7 @@ def _is_view(layer: plan.Layer, shape: Shape) -> bool:
         case plan.Shift(fill):
             return not fill or shape[1] % 2 == shape[2] % 2 == 0
         case _:
-            return isinstance(layer, plan.Flatten)
+            return isinstance(layer, plan.Flatten | plan.Take)
 
 
 def _allocated(layer: plan.Layer, before: Shape, after: Shape) -> int:

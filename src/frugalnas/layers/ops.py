@@ -39,6 +39,8 @@ def _layer(layer: plan.Layer) -> nn.Module:
             return nn.AdaptiveAvgPool2d(side)
         case plan.Shift(fill):
             return Shift(fill)
+        case plan.Take(channels):
+            return Take(channels)
         case plan.Zero(stride):
             return Zero(stride)
         case plan.Flatten():
@@ -64,6 +66,17 @@ class Shift(nn.Module):
         bottom, right = x.shape[2] % 2, x.shape[3] % 2
         x = x[:, :, 1:, 1:]
         return F.pad(x, (0, right, 0, bottom)) if self.fill and (bottom or right) else x
+
+
+class Take(nn.Module):
+    """The first channels: (N, C, H, W) -> (N, channels, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : self.channels]
 
 
 class Zero(nn.Module):

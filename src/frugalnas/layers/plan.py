@@ -79,6 +79,13 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
+class Take:
+    """The first channels."""
+
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Zero:
     """Zeros of the size that a stride leaves."""
 
@@ -125,7 +132,7 @@ class Parallel:
 
 
 Pool = MaxPool | AvgPool | AdaptivePool
-Layer = Conv | BatchNorm | ReLU | Sigmoid | Pool | Shift | Zero | Flatten | Linear | Residual | Gate | Parallel
+Layer = Conv | BatchNorm | ReLU | Sigmoid | Pool | Shift | Take | Zero | Flatten | Linear | Residual | Gate | Parallel
 Layers = tuple[Layer, ...]  # run one after another; () is the identity
 
 

@@ -28,6 +28,7 @@ from frugalnas.layers.plan import (
     MaxPool,
     ReLU,
     Shape,
+    Take,
     Zero,
     edges,
 )
@@ -211,10 +212,15 @@ def _word(layer: Layer) -> str:
         case Conv(_, _, kernel, stride, dilation, 1) if dilation == 1:
             step = f" stride {stride[0]}" if stride != (1, 1) else ""
             return f"conv {kernel[0]}x{kernel[1]}{step}"
+        case Conv(channels, _, kernel, stride, 1, groups) if groups == channels:
+            step = f" stride {stride[0]}" if stride != (1, 1) else ""
+            return f"depthwise {kernel[0]}x{kernel[1]} of {channels}{step}"
         case MaxPool(kernel, stride, _):
             return f"max_pool {kernel} stride {stride}"
         case AvgPool(kernel, stride, _):
             return f"avg_pool {kernel} stride {stride}"
+        case Take(channels):
+            return f"first {channels}"
         case BatchNorm():
             return "norm"
         case ReLU():

@@ -2,10 +2,20 @@
 
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.spaces.macro import MacroSpace
+from frugalnas.spaces.nasbench101 import NasBench101
 from frugalnas.spaces.nasbench201 import NasBench201
+from frugalnas.spaces.nasbench_macro import NasBenchMacro
+from frugalnas.spaces.nats_size import NatsSize
 
-AnySpace = CellSpace | MacroSpace | NasBench201
-SPACES: dict[str, type[AnySpace]] = {"cell": CellSpace, "macro": MacroSpace, "nasbench201": NasBench201}
+AnySpace = CellSpace | MacroSpace | NasBench101 | NasBench201 | NasBenchMacro | NatsSize
+SPACES: dict[str, type[AnySpace]] = {
+    "cell": CellSpace,
+    "macro": MacroSpace,
+    "nasbench101": NasBench101,
+    "nasbench201": NasBench201,
+    "nasbench_macro": NasBenchMacro,
+    "nats_size": NatsSize,
+}
 
 
 def name_of(space: AnySpace) -> str:

@@ -15,8 +15,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 from math import prod
+from random import Random
 from typing import TYPE_CHECKING
 
 from frugalnas.core import Fidelity, Genotype, InputError, nearest
@@ -114,6 +115,17 @@ class NasBench201:
                 return genotype
         raise InputError(f"{shown(text)} is no architecture: expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|")
 
+    def to_index(self, genotype: Genotype) -> int:
+        """The number of an architecture in the benchmark's files, and so in the tables of others, such as latencies."""
+        check_genes(genotype, self.domains)
+        return _numbers()[genotype]
+
+    def from_index(self, index: int) -> Genotype:
+        """The genotype with this number; the inverse of `to_index`. Raises InputError for a number out of range."""
+        if type(index) is not int or not 0 <= index < len(_order()):
+            raise InputError(f"{shown(index)} is no architecture: expected a number from 0 to {len(_order()) - 1}")
+        return _order()[index]
+
     def describe(self, genotype: Genotype) -> dict[str, Diagram]:
         """The cell, for people and drawings."""
         check_genes(genotype, self.domains)
@@ -132,9 +144,9 @@ class NasBench201:
         for width, side in _stages(self):
             if before:
                 scales.append(value)
-                value = _add_reduction(nodes, value, width, before)
+                value = add_reduction(nodes, value, width // 2, width, before)
             for _ in range(self.cells):
-                value = _add_cell(nodes, value, genotype, width)
+                value = add_cell(nodes, value, genotype, width, width)
             before = side
         nodes.append(Node((value,), _last(self)))
         return Graph(_image(self), tuple(nodes), self.classes, (*scales, len(nodes)))
@@ -159,17 +171,30 @@ class NasBench201:
         return graph_peak_bytes(self.network(genotype))
 
 
+@lru_cache(maxsize=1)
+def _order() -> tuple[Genotype, ...]:
+    """All genotypes in the order of the benchmark, whose code shuffles them once."""
+    genotypes = [*product(range(len(OPERATIONS)), repeat=len(EDGES))]
+    Random(88).shuffle(genotypes)  # noqa: S311
+    return tuple(genotypes)
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> dict[Genotype, int]:
+    return {genotype: number for number, genotype in enumerate(_order())}
+
+
 @lru_cache(maxsize=64)
 def _prices(space: NasBench201) -> tuple[Row, tuple[Row, ...], Row]:
     """The costs of all that no gene changes; of each operation on one edge of all cells; of one sum in all cells."""
     stages = [(width, (width, side, side)) for width, side in _stages(space)]
     fixed = [count(_stem(space), _image(space))]
     for (_, before), (width, after) in pairwise(stages):
-        shortcut, block = _reduction(width, before[1])
+        shortcut, block = _reduction(before[0], width, before[1])
         fixed += [count(shortcut, before), count(block, before), Count(add=prod(after))]
     last = stages[-1][1]
     fixed += [count(_last(space), last), count(classifier(last[0], space.classes), last)]
-    edges = [total(*(count(_edge(name, width), shape) for width, shape in stages)) for name in OPERATIONS]
+    edges = [total(*(count(_edge(name, width, width), shape) for width, shape in stages)) for name in OPERATIONS]
     adding = total(*(Count(add=prod(shape)) for _, shape in stages))
     return (
         total(*fixed).values(),
@@ -199,31 +224,31 @@ def _last(space: NasBench201) -> Layers:
     return BatchNorm(space.channels * 2 ** (STAGES - 1)), ReLU(in_place=True)
 
 
-def _edge(operation: str, width: int) -> Layers:
-    """The layers of an operation; () is the identity."""
+def _edge(operation: str, inputs: int, outputs: int) -> Layers:
+    """The layers of an operation; () is the identity. Only `none` and pooling need equal widths."""
     if operation.startswith("nor_conv"):
         kernel = int(operation[-1])
-        return ReLU(), Conv(width, width, (kernel, kernel)), BatchNorm(width)
+        return ReLU(), Conv(inputs, outputs, (kernel, kernel)), BatchNorm(outputs)
     match operation:
         case "none":
             return (Zero(1),)
         case "avg_pool_3x3":
             return (AvgPool(3, 1, 1),)
         case _:
-            return ()
+            return () if inputs == outputs else (Conv(inputs, outputs), BatchNorm(outputs))
 
 
-def _reduction(width: int, side: int) -> tuple[Layers, Layers]:
-    """The shortcut and the two convolutions of a residual block from maps of `side` pixels to `width` channels."""
+def _reduction(inputs: int, outputs: int, side: int) -> tuple[Layers, Layers]:
+    """The shortcut and the two convolutions of a residual block on maps of `side` pixels."""
     pool = AvgPool(3, 2, 1) if side % 2 else AvgPool(2, 2)
-    first = ReLU(), Conv(width // 2, width, (3, 3), (2, 2)), BatchNorm(width)
-    second = ReLU(in_place=True), Conv(width, width, (3, 3)), BatchNorm(width)
-    return (pool, Conv(width // 2, width)), first + second
+    first = ReLU(), Conv(inputs, outputs, (3, 3), (2, 2)), BatchNorm(outputs)
+    second = ReLU(in_place=True), Conv(outputs, outputs, (3, 3)), BatchNorm(outputs)
+    return (pool, Conv(inputs, outputs)), first + second
 
 
-def _add_reduction(nodes: list[Node], value: int, width: int, side: int) -> int:
+def add_reduction(nodes: list[Node], value: int, inputs: int, outputs: int, side: int) -> int:
     """A residual block that reads a value, a map of `side` pixels; returns that of its output."""
-    shortcut, block = _reduction(width, side)
+    shortcut, block = _reduction(inputs, outputs, side)
     nodes += [Node((value,), shortcut), Node((value,), block, droppable=True)]
     nodes.append(Node((len(nodes) - 1, len(nodes))))
     return len(nodes)
@@ -234,13 +259,14 @@ def _arriving(genotype: Sequence[int]) -> list[list[int]]:
     return [[i for i, (_, to) in enumerate(EDGES) if to == node and genotype[i]] for node in (1, 2, 3)]
 
 
-def _add_cell(nodes: list[Node], value: int, genotype: Genotype, width: int) -> int:
+def add_cell(nodes: list[Node], value: int, genotype: Genotype, inputs: int, outputs: int) -> int:
     """A cell that reads a value; returns that of its output. A node where nothing arrives is zeros."""
     values = [value]  # of the cell's nodes
     for arriving in _arriving(genotype):
         reads = []
         for edge in arriving:
-            layers, read = _edge(OPERATIONS[genotype[edge]], width), values[EDGES[edge][0]]
+            width = outputs if EDGES[edge][0] else inputs
+            layers, read = _edge(OPERATIONS[genotype[edge]], width, outputs), values[EDGES[edge][0]]
             if layers:
                 nodes.append(Node((read,), layers, droppable=True))
                 read = len(nodes)
