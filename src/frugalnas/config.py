@@ -36,7 +36,7 @@ _GIVEN = {
     "task": {"data"},
     "space": {"in_channels", "classes", "resolution"},
     "strategy": {"space", "objectives", "rungs", "weight_set"},
-    "estimators": {"task", "folder", "start"},
+    "estimators": {"task", "space", "folder", "start"},
     "prescreen": {"inner", "space", "objectives", "ratings", "costs", "counts"},
 }
 

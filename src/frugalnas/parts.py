@@ -62,11 +62,11 @@ def problem_of(tree: Tree, table: Table | None = None, folder: Path | None = Non
         can = "auxiliary" in tree["space"]
         needs = "needs --set space.auxiliary=true" if can else f"is for no network of the space {name_of(space)!r}"
         raise InputError(f"task.recipe.auxiliary = {task.recipe.auxiliary}: the loss of an auxiliary head {needs}")
-    given = {"task": task, "folder": folder}
+    given = {"task": task, "space": space, "folder": folder}
     ladder = [*zip(tree["estimators"], _starts(tree["estimators"]), strict=True)]
     estimators = tuple(config.make("estimators", entry, given | {"start": start}) for entry, start in ladder)
     look = [tree["prescreen"]["estimator"]] if tree["prescreen"] else []
-    looks = tuple(config.make("estimators", entry, {"task": task}) for entry in look)
+    looks = tuple(config.make("estimators", entry, {"task": task, "space": space}) for entry in look)
     for entry in (*look, *tree["estimators"]):
         if entry.get("fidelity"):
             space.at(construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built

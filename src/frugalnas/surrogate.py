@@ -58,8 +58,9 @@ def features(
     which the logarithm is taken; `values` are taken as they are. What is not known is NaN, and so is the logarithm of
     0. Raises InputError for columns of another length, and genes beyond their domains.
     """
-    genes = np.array(genotypes, dtype=np.int64).reshape(len(genotypes), -1)  # (n, genes)
-    if genes.size and (genes.shape[1] != len(domains) or (genes < 0).any() or (genes >= np.array(domains)).any()):
+    fitting = all(len(genotype) == len(domains) for genotype in genotypes)
+    genes = np.array(genotypes, dtype=np.int64).reshape(len(genotypes), len(domains) if fitting else -1)
+    if not fitting or (genes < 0).any() or (genes >= np.array(domains)).any():
         raise InputError(f"genotypes of another space: expected genes within {tuple(domains)}")
     names = [f"gene {gene} = {value}" for gene, size in enumerate(domains) for value in range(size)]
     columns = [genes[:, gene] == value for gene, size in enumerate(domains) for value in range(size)]

@@ -1,8 +1,15 @@
 """How good a candidate is. An estimator listed here can be configured by name."""
 
+from frugalnas.estimators.predicted import Predicted
 from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.estimators.shared_weights import SharedWeights
 from frugalnas.estimators.table import Table
 from frugalnas.estimators.train import Train
 
-ESTIMATORS = {"train": Train, "random_weights": RandomWeights, "shared_weights": SharedWeights, "table": Table}
+ESTIMATORS = {
+    "train": Train,
+    "random_weights": RandomWeights,
+    "shared_weights": SharedWeights,
+    "table": Table,
+    "predicted": Predicted,
+}
