@@ -58,10 +58,10 @@ def features(
     which the logarithm is taken; `values` are taken as they are. What is not known is NaN, and so is the logarithm of
     0. Raises InputError for columns of another length, and genes beyond their domains.
     """
-    fitting = all(len(genotype) == len(domains) for genotype in genotypes)
-    genes = np.array(genotypes, dtype=np.int64).reshape(len(genotypes), len(domains) if fitting else -1)
-    if not fitting or (genes < 0).any() or (genes >= np.array(domains)).any():
+    inside = (len(each) == len(domains) and all(map(_within, each, domains)) for each in genotypes)
+    if not all(inside):
         raise InputError(f"genotypes of another space: expected genes within {tuple(domains)}")
+    genes = np.array(genotypes, dtype=np.int64).reshape(len(genotypes), len(domains))
     names = [f"gene {gene} = {value}" for gene, size in enumerate(domains) for value in range(size)]
     columns = [genes[:, gene] == value for gene, size in enumerate(domains) for value in range(size)]
     for prefix, given in (("log ", counts or {}), ("", values or {})):
@@ -262,3 +262,7 @@ def _size(residuals: Vectors) -> float:
 
 def _seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
+
+
+def _within(gene: int, size: int) -> bool:
+    return 0 <= gene < size
