@@ -149,6 +149,12 @@ class _Scores:
         return errors
 
 
+def check_model(name: str) -> None:
+    """Raise InputError, with the nearest, where there is no model of that name."""
+    if name not in get_args(Model):
+        raise InputError(f"unknown model {name!r}: {nearest(name, get_args(Model))}")
+
+
 def fit(model: Model, table: Vectors, errors: ArrayLike, rng: np.random.Generator) -> Predictor:
     """The model, fitted to networks with these features (n, d) and errors (n,).
 
@@ -156,8 +162,7 @@ def fit(model: Model, table: Vectors, errors: ArrayLike, rng: np.random.Generato
     finite, and an unknown model.
     """
     known = np.asarray(errors, dtype=float)
-    if model not in get_args(Model):
-        raise InputError(f"unknown model {model!r}: {nearest(str(model), get_args(Model))}")
+    check_model(model)
     if table.ndim != 2 or known.shape != table.shape[:1] or not np.isfinite(known).all():
         raise InputError(f"features {table.shape}, errors {known.shape}: expected (n, d) and n finite ones")
     if len(known) < LEAST:

@@ -56,6 +56,7 @@ class Predicted:
         for name, least in (("most", surrogate.LEAST), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"predicted.{name} = {getattr(self, name)}: expected {least} or more")
+        surrogate.check_model(self.model)
         trained = _trained(self.source, self.validation)
         if len(trained.errors) < surrogate.LEAST:
             found = f"{self.source} has {len(trained.errors)} trained networks"

@@ -74,6 +74,7 @@ class Prescreened:
 
     def __post_init__(self) -> None:
         check_settings(self.candidates, self.least)
+        surrogate.check_model(self.model)
         if not self.ratings:
             raise InputError("prescreen.estimator gives no value that networks could be chosen by")
         if all(name in self.costs for name in self.objectives):
