@@ -62,7 +62,7 @@ class Prescreened:
     costs: tuple[str, ...] = ()
     counts: Mapping[str, Callable[[Any, Genotype], float]] = field(default_factory=dict)
     candidates: int = 10
-    least: int = 12
+    least: int = 16
     model: surrogate.Model = "ensemble"
     _looks: int = field(default=0, init=False, repr=False)  # under way
     _members: int = field(default=0, init=False, repr=False)  # of the group, told
