@@ -26,7 +26,10 @@ from frugalnas.model import Model
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.spaces.macro import MacroSpace
+from frugalnas.spaces.nasbench101 import NasBench101
 from frugalnas.spaces.nasbench201 import NasBench201
+from frugalnas.spaces.nasbench_macro import NasBenchMacro
+from frugalnas.spaces.nats_size import NatsSize
 from frugalnas.tasks.augment import Normalise, measure
 from frugalnas.tasks.data import DataSource, load_test, load_train
 from frugalnas.tasks.images import Images
@@ -133,8 +136,11 @@ GRAPHS = {
     "macro, residual": (MacroSpace(nodes=3, **SMALL), (1, 1, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1)),
     "macro, dense": (MacroSpace(nodes=3, decoder="dense", **SMALL), (1, 0, 1, 0, 1, 1, 1, 1, 0, 1, 0, 1)),
     "macro, no phase": (MacroSpace(nodes=2, **SMALL), (0, 1) * 3),
+    "nasbench101, channels taken": (NasBench101(vertices=5, cells=1, **SMALL), (1, 1, 0, 1, 1, 0, 1, 1, 1, 1, 0, 1, 2)),
     "nasbench201": (NasBench201(cells=1, **SMALL), (3, 4, 1, 0, 2, 1)),
     "nasbench201, zeros and edges that do not run": (NasBench201(cells=1, **SMALL), (0, 1, 2, 3, 4, 0)),
+    "nasbench_macro": (NasBenchMacro(**SMALL), (0, 1, 1, 2, 0, 2, 2, 1)),
+    "nats_size": (NatsSize(**SMALL), (0, 7, 3, 3, 5)),
 }
 
 

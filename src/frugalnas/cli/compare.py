@@ -35,13 +35,13 @@ def compare(
     minutes: Minutes = None,
     seeds: Annotated[int, typer.Option(help="How often each method is run, with seeds 0, 1, ...")] = 5,
     table: Annotated[
-        Path | None, typer.Option(help="Look networks up in this table of NAS-Bench-201 (CSV) rather than train them.")
+        Path | None, typer.Option(help="Look networks up in this table of trained ones rather than train them.")
     ] = None,
     validation: Annotated[
-        str | None, typer.Option(help="The table's column to search by.", show_default="c10_val_200")
+        str | None, typer.Option(help="The table's column to search by.", show_default="the table's usual one")
     ] = None,
     test: Annotated[
-        str | None, typer.Option(help="The table's column of test accuracy.", show_default="c10_test_200")
+        str | None, typer.Option(help="The table's column of test accuracy.", show_default="the table's usual one")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Runs at a time, each in a process.", show_default="one per core")

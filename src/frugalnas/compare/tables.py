@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -63,4 +62,4 @@ def truth_of(tree: Tree) -> Truth:
     front = np.unique(scaled[pareto.ranks(scaled) == 0], axis=0)
     volume = pareto.hypervolume(front, (1.0,) * points.shape[1])
     ends = tuple(best.tolist()), tuple(worst.tolist())
-    return Truth(min(tests), *ends, volume, len(front), len(rows), prod(space.domains))
+    return Truth(min(tests), *ends, volume, len(front), len(rows), table.benchmark.architectures)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, compress
+from operator import itemgetter
 
 from frugalnas.core import Genotype
 
@@ -42,21 +43,23 @@ def possible(vertices: int) -> list[Arrow]:
     return [(source, to) for to in range(1, vertices) for source in range(to)]
 
 
-def pruned(edges: Iterable[Arrow], output: int) -> list[Arrow]:
-    """The edges that lie on a path from vertex 0 to the output; of edges in any order, in that of the genes."""
-    ordered = sorted(edges, key=lambda edge: edge[::-1])
+@lru_cache(maxsize=1 << 14)
+def pruned(edges: frozenset[Arrow], output: int) -> tuple[Arrow, ...]:
+    """The edges that lie on a path from vertex 0 to the output, in the order of the genes."""
+    ordered = _ordered(edges)
     reached, needed = {0}, {output}
     for source, to in ordered:
         reached |= {to} if source in reached else set()
     for source, to in reversed(ordered):
         needed |= {source} if to in needed else set()
-    return [(source, to) for source, to in ordered if source in reached and to in needed]
+    return tuple((source, to) for source, to in ordered if source in reached and to in needed)
 
 
 def cell_of(edges: Iterable[Arrow], operations: Sequence[int], output: int) -> Dag:
     """The cell of these edges without what lies on no path, its vertices numbered anew; of no path it has no edges."""
-    kept = pruned(edges, output)
-    return _numbered(kept, operations, sorted({*chain(*kept)} - {0, output}), output)
+    kept = pruned(frozenset(edges), output)
+    between = sorted({*chain(*kept)} - {0, output})
+    return Dag(tuple(operations[vertex - 1] for vertex in between), _numbered(kept, between, output))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -68,12 +71,11 @@ def dag(genes: Genotype, vertices: int) -> Dag:
     until nine are left.
     """
     arrows, output = possible(vertices), vertices - 1
-    edges = pruned([edge for edge, bit in zip(arrows, genes, strict=False) if bit], output) or [(0, output)]
+    edges = pruned(frozenset(compress(arrows, genes)), output) or ((0, output),)
     while len(edges) > MOST_EDGES:
         sources, ends = ([edge[side] for edge in edges] for side in (0, 1))
         spare = [edge for edge in edges if sources.count(edge[0]) > 1 and ends.count(edge[1]) > 1]
-        edges.remove((spare or edges)[-1])
-        edges = pruned(edges, output)
+        edges = pruned(frozenset(edges) - {(spare or edges)[-1]}, output)
     return cell_of(edges, genes[len(arrows) :], output)
 
 
@@ -86,31 +88,42 @@ def genes_of(cell: Dag, vertices: int) -> Genotype:
 
 @lru_cache(maxsize=1 << 16)
 def canonical_dag(genes: Genotype, vertices: int) -> Genotype:
-    """The lexicographically smallest genes of the same cell, up to the numbers of its vertices.
+    """The lexicographically smallest genes of the same cell, up to the numbers of its vertices."""
+    return smallest(dag(genes, vertices), vertices)
 
-    Vertices without edges come first; the others are numbered one after another. Each of the numberings so far goes on
-    with every vertex whose inputs are all numbered, and only those are kept whose next column of bits is the smallest.
-    Of vertices that are alike only one is tried. Among the numberings that are left the operations decide.
+
+def smallest(cell: Dag, vertices: int) -> Genotype:
+    """The lexicographically smallest genes of a cell; vertices without edges come first."""
+    edges, orders = _orders(cell.edges, cell.output)
+    operations = min(tuple(cell.operations[vertex - 1] for vertex in order) for order in orders)
+    return genes_of(Dag(operations, edges), vertices)
+
+
+@lru_cache(maxsize=1 << 14)
+def _orders(edges: tuple[Arrow, ...], output: int) -> tuple[tuple[Arrow, ...], list[tuple[int, ...]]]:
+    """The smallest edges of a cell, and all orders of the vertices between input and output that lead to them.
+
+    Vertices are numbered one after another. Each of the numberings so far goes on with every vertex whose inputs are
+    all numbered, and only those are kept whose next column of bits is the smallest.
     """
-    cell = dag(genes, vertices)
-    between, output = range(1, cell.output), cell.output
-    reads = {vertex: frozenset(cell.reads(vertex)) for vertex in (*between, output)}
-    alike = {v: (reads[v], frozenset(t for t in reads if v in reads[t]), cell.operations[v - 1]) for v in between}
+    reads = {vertex: {source for source, to in edges if to == vertex} for vertex in range(1, output + 1)}
     orders: list[tuple[int, ...]] = [(0,)]
-    for _ in between:
+    for number in range(1, output + 1):
         found: dict[tuple[bool, ...], list[tuple[int, ...]]] = {}
         for order in orders:
-            left = {alike[v]: v for v in between if v not in order and reads[v] <= {*order}}
-            for vertex in left.values():
+            left = {*range(1, output)} - {*order} if number < output else {output}
+            for vertex in (vertex for vertex in left if reads[vertex] <= {*order}):
                 found.setdefault(tuple(earlier in reads[vertex] for earlier in order), []).append((*order, vertex))
         orders = found[min(found)]
-    last = {order: tuple(earlier in reads[output] for earlier in order) for order in orders}
-    best = min(orders, key=lambda order: (last[order], [cell.operations[vertex - 1] for vertex in order[1:]]))
-    return genes_of(_numbered(cell.edges, cell.operations, best[1:], output), vertices)
+    between = [order[1:-1] for order in orders]
+    return _numbered(edges, between[0], output), between
 
 
-def _numbered(edges: Iterable[Arrow], operations: Sequence[int], between: Sequence[int], output: int) -> Dag:
-    """The cell with the vertices `between` numbered 1, 2, ... in their order; `operations` are by the old numbers."""
+def _numbered(edges: Iterable[Arrow], between: Sequence[int], output: int) -> tuple[Arrow, ...]:
+    """The edges with the vertices `between` numbered 1, 2, ... in their order."""
     new = {0: 0, output: len(between) + 1} | {vertex: number for number, vertex in enumerate(between, start=1)}
-    moved = sorted(((new[source], new[to]) for source, to in edges), key=lambda edge: edge[::-1])
-    return Dag(tuple(operations[vertex - 1] for vertex in between), tuple(moved))
+    return tuple(_ordered((new[source], new[to]) for source, to in edges))
+
+
+def _ordered(edges: Iterable[Arrow]) -> list[Arrow]:
+    return sorted(edges, key=itemgetter(1, 0))

@@ -50,13 +50,13 @@ def from_text(text: str, space: CellSpace = DARTS) -> Genotype:
     """
     found = [*_FIELD.finditer(text)]
     ends = [match.start() for match in found[1:]] + [len(text)]
-    fields = {match[1]: text[match.end() : end].strip() for match, end in zip(found, ends, strict=True)}
+    fields = {match[1]: text[match.end() : end].strip() for match, end in zip(found, ends, strict=False)}
     if len(found) != 4 or len(fields) != 4 or not text.lstrip().startswith("Genotype("):
         raise InputError(f"{shown(text)} is no genotype of DARTS: expected Genotype(normal=[('op', 0), ...], ...)")
     genotype = space.encode(*(_pairs(fields[name]) for name in CELLS))
     for name, cell in space.describe(genotype).items():
         if sorted(concat := _states(fields[f"{name}_concat"])) != sorted(cell.concat):
-            raise InputError(f"the {name} cell concatenates {concat}: that of the space has {list(cell.concat)}")
+            raise InputError(f"the {name} cell concatenates {shown(concat)}: that of the space has {list(cell.concat)}")
     return genotype
 
 
@@ -103,8 +103,12 @@ def to_configuration(genotype: Genotype, space: CellSpace = DARTS) -> dict[str, 
 
 def from_configuration(configuration: Mapping[str, str], space: CellSpace = DARTS) -> Genotype:
     """The genotype of a configuration of NAS-Bench-301, with or without the prefix of its keys; the inverse of
-    `to_configuration`. Raises InputError for a key that is missing or unknown, and for what the space lacks."""
+    `to_configuration`. Settings of the training may stand there too.
+
+    Raises InputError for a key that is missing, an edge or inputs that the cells have not, and what the space lacks.
+    """
     left = {key.removeprefix(_PREFIX): value for key, value in configuration.items()}
+    left = {key: value for key, value in left.items() if key.startswith(("edge_", "inputs_node_"))}
     cells: list[list[Edge]] = []
     for name in CELLS:
         cells.append([])

@@ -33,7 +33,7 @@ from frugalnas.layers.diagram import Box, Diagram, Line
 from frugalnas.layers.graph import Graph, Node, count_nodes, graph_peak_bytes
 from frugalnas.layers.plan import BatchNorm, Conv, Layers, MaxPool, ReLU, Shape, Take, classifier
 from frugalnas.spaces.checks import check_genes, check_sizes, shown
-from frugalnas.spaces.dag import MOST_EDGES, Dag, canonical_dag, cell_of, dag, genes_of, possible
+from frugalnas.spaces.dag import MOST_EDGES, Dag, canonical_dag, cell_of, dag, genes_of, possible, smallest
 
 if TYPE_CHECKING:
     from frugalnas.layers.graph_network import GraphNetwork
@@ -129,7 +129,7 @@ class NasBench101:
                 f"the cell has {cell.output + 1} vertices and {len(cell.edges)} edges on its paths: expected at most "
                 f"{self.vertices} and {MOST_EDGES}"
             )
-        return self.canonical(genes_of(cell, self.vertices))
+        return smallest(cell, self.vertices)
 
     def decode(self, genotype: Genotype) -> tuple[list[list[int]], list[str]]:
         """The cell in the benchmark's notation: of genes of the same cell the same, and the inverse of `encode`."""

@@ -5,10 +5,10 @@
     benchmark = read("nasbench201.csv.gz")
     benchmark.rows[3, 3, 3, 1, 3, 2].test_error
 
-What a file is, its content says: see `tables.files.read`.
+What a file is, its content says; `KINDS` has what is known.
 """
 
-from frugalnas.tables.benchmark import Benchmark, Row
+from frugalnas.tables.benchmark import KINDS, Benchmark, Row
 from frugalnas.tables.files import read
 
-__all__ = ["Benchmark", "Row", "read"]
+__all__ = ["KINDS", "Benchmark", "Row", "read"]

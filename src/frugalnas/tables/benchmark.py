@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
+from math import prod
 from typing import Any
 
 from frugalnas.core import Genotype, InputError
@@ -17,6 +19,7 @@ KINDS = {
     "darts": "networks of the DARTS space: CSV with normal and reduce, cells as operation:input words",
 }
 """What can be read, by `Benchmark.kind`."""
+_CLASSES, _MOST_COUNTED = {"nasbench101": 423_624}, 1 << 16  # the first as published
 _OF_DATA = ("in_channels", "classes", "resolution")  # arguments of a space that follow from the images
 _SIZES = ("channels", "cells")  # those that say how large a network is, not what a genotype means
 
@@ -58,6 +61,16 @@ class Benchmark:
         """The section `space` of a configuration that searches among these networks."""
         arguments = {key: _plain(value) for key, value in asdict(self.networks).items() if key not in _OF_DATA}
         return {"type": name_of(self.networks), **arguments}
+
+    @property
+    def architectures(self) -> int:
+        """How many different networks the space has; where that is not known, how many genotypes."""
+        if self.kind in _CLASSES:
+            return _CLASSES[self.kind]
+        domains = self.networks.domains
+        if prod(domains) > _MOST_COUNTED:
+            return prod(domains)
+        return len({self.networks.canonical(genotype) for genotype in product(*map(range, domains))})
 
     def check(self, space: object) -> None:
         """Raise InputError where genotypes of `space` have another meaning than those of the table.

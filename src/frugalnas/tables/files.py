@@ -13,6 +13,7 @@ from frugalnas.tables.nasbench101 import is_records, read_records
 from frugalnas.tables.nats import read_nats
 from frugalnas.tables.separated import read_csv, read_json
 
+_SUFFIXES = (".csv", ".gz", ".json", ".tfrecord", ".pbz2", ".pth")  # of what a mistyped name may stand for
 _GZIP, _PICKLES = b"\x1f\x8b", (b"BZh", b"PK\x03\x04", b"\x80")
 
 
@@ -36,7 +37,7 @@ def read(path: str, validation: str = "", test: str = "") -> Benchmark:
             return read_records(place, validation, test)
         text = _text(place.read_bytes())
     except FileNotFoundError:
-        near = sorted(each.name for each in place.parent.glob("*"))
+        near = sorted(each.name for each in place.parent.glob("*") if each.suffix in _SUFFIXES)[:20]
         raise InputError(f"no table {path}" + (f": {nearest(place.name, near)}" if near else "")) from None
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{path} is no table: {error}") from None

@@ -181,9 +181,9 @@ def _checksums(blocks: Sequence[bytes]) -> NDArray[np.uint32]:
     longest = int(lengths.max())
     padded = b"".join(block.ljust(longest, b"\0") for block in blocks)
     columns = np.frombuffer(padded, np.uint8).reshape(len(blocks), longest).T  # (bytes, blocks)
-    table, crc = _table(), np.full(len(blocks), 0xFFFFFFFF, np.uint32)
+    table = _table()
+    crc: NDArray[Any] = np.full(len(blocks), 0xFFFFFFFF, np.uint32)
     for place, column in enumerate(columns):
-        crc = np.where(place < lengths, table[(crc ^ column) & 0xFF] ^ (crc >> 8), crc)
+        crc = np.where(place < lengths, table[(crc ^ column) & 0xFF] ^ crc >> 8, crc)
     crc = crc ^ np.uint32(0xFFFFFFFF)
-    masked: NDArray[np.uint32] = (crc >> 15 | crc << 17) + np.uint32(0xA282EAD8)
-    return masked
+    return np.asarray((crc >> 15 | crc << 17) + np.uint32(0xA282EAD8), np.uint32)

@@ -11,7 +11,8 @@ trained on all of it, as in the papers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ USUAL = {"nasbench201": ("c10_val_200", "c10_test_200"), "nats_size": ("c10_val_
 SPACES: dict[str, NasBench201 | NatsSize] = {"nasbench201": NasBench201(), "nats_size": NatsSize()}
 
 Trainings = Mapping[str, Mapping[str, Any]]  # of one architecture, by their epochs
+Architecture = tuple[int, str, Trainings]  # with its number and its name
 
 
 def read_nats(path: Path, validation: str, test: str) -> Benchmark:
@@ -51,7 +53,7 @@ def read_nats(path: Path, validation: str, test: str) -> Benchmark:
         for column in columns:
             if column not in known:
                 raise InputError(f"{path} has no column {column!r}: {nearest(column, known)}")
-        entries = _entries(SPACES[kind], [first], architectures, columns, path)
+        entries = (_entry(SPACES[kind], each, columns, path) for each in chain([first], architectures))
         return benchmark_of(kind, SPACES[kind], entries, columns, str(path), "architecture")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
@@ -59,17 +61,10 @@ def read_nats(path: Path, validation: str, test: str) -> Benchmark:
         raise InputError(f"{path} is not as NATS-Bench writes it: {type(error).__name__} {error}"[:300]) from None
 
 
-def _entries(
-    space: NasBench201 | NatsSize,
-    first: Iterable[tuple[int, str, Trainings]],
-    others: Iterable[tuple[int, str, Trainings]],
-    columns: Sequence[str],
-    path: Path,
-) -> Iterator[Entry]:
-    for architectures in (first, others):
-        for number, name, trainings in architectures:
-            errors = [_error(trainings, column, f"{path} architecture {number}") for column in columns]
-            yield Entry(number, space.from_string(name), Row(*errors))
+def _entry(space: NasBench201 | NatsSize, architecture: Architecture, columns: Sequence[str], path: Path) -> Entry:
+    number, name, trainings = architecture
+    errors = [_error(trainings, column, f"{path} architecture {number}") for column in columns]
+    return Entry(number, space.from_string(name), Row(*errors))
 
 
 def _error(trainings: Trainings, column: str, place: str) -> float:
@@ -89,22 +84,25 @@ def _last(result: Mapping[str, Any], part: str) -> float:
     return float(result["eval_acc1es"][f"{part}@{result['epochs'] - 1}"])
 
 
-def _of_folder(path: Path) -> Iterator[tuple[int, str, Trainings]]:
+def _of_folder(path: Path) -> Iterator[Architecture]:
     files = sorted(file for file in path.glob(f"*{SUFFIX}") if file.name.removesuffix(SUFFIX).isdecimal())
     if not files:
         raise InputError(f"{path} is a folder without files such as 000000{SUFFIX}: expected NATS-...-simple")
     for file in files:
-        content = read_pickle(file)
-        if not isinstance(content, Mapping) or not content:
-            raise InputError(f"{file} is not as NATS-Bench writes it: expected trainings by their epochs")
-        yield int(file.name.removesuffix(SUFFIX)), str(next(iter(content.values()))["arch_str"]), content
+        yield _architecture(int(file.name.removesuffix(SUFFIX)), read_pickle(file), file)
 
 
-def _of_file(path: Path) -> Iterator[tuple[int, str, Trainings]]:
+def _of_file(path: Path) -> Iterator[Architecture]:
     content = read_pickle(path)
     architectures = content.get("arch2infos") if isinstance(content, Mapping) else None
     if not isinstance(architectures, Mapping):
         raise InputError(f"{path} is no table: expected a file of NATS-Bench or NAS-Bench-201, with arch2infos")
     for number, trainings in architectures.items():
-        named = {TRAININGS.get(epochs, epochs): results for epochs, results in trainings.items()}
-        yield number, str(next(iter(named.values()))["arch_str"]), named
+        yield _architecture(number, trainings, path)
+
+
+def _architecture(number: int, trainings: object, path: Path) -> Architecture:
+    if not isinstance(trainings, Mapping) or not trainings:
+        raise InputError(f"{path} is not as NATS-Bench writes it: expected trainings by their epochs")
+    named = {TRAININGS.get(str(epochs), str(epochs)): results for epochs, results in trainings.items()}
+    return number, str(next(iter(named.values()))["arch_str"]), named
