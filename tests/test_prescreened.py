@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -380,7 +382,7 @@ def test_the_command_line_looks_and_trains_and_says_so(alone, tmp_path, capsys):
     assert run("resume", "run", "--trials", 5) == 0
     record = load(tmp_path / "run")
     assert len([trial for trial in record.trials if trial.status == "done"]) == 5 and len(record.looks) > looks
-    assert run("show", "run") == 0
+    assert run("show", "run") == run("show", "run", "--trial", record.looks[0].number) == 0
 
 
 def test_the_same_seed_writes_the_same_journal_however_often_it_goes_on(alone, tmp_path):
@@ -392,6 +394,25 @@ def test_the_same_seed_writes_the_same_journal_however_often_it_goes_on(alone, t
         return store.read(tmp_path / folder)[1]
 
     assert events("run") == events("parts")
+
+
+def test_a_terminal_sees_looks_and_trainings(alone, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert run(*searching("--prescreen", 3, "--trials", 3)) == 0
+    assert "looks, 3 rated, " in terminal.getvalue()
+
+
+def test_a_look_that_gives_no_rating_has_failed():
+    inner = Listed((0, 1), (0, 2))
+    strategy = around(inner, work(several=False, genes=2), candidates=2)
+    strategy.tell(Trial(0, strategy.ask(RNG), "done", {"images": 1.0}))
+    assert [(trial.status, trial.reason) for trial in inner.told] == [("failed", "the look gave no rating")]
 
 
 @pytest.mark.parametrize(

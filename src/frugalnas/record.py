@@ -95,7 +95,7 @@ class Record:
             "objectives": list(self.objectives),
             "statuses": dict(Counter(trial.status for trial in self.trials)),
             **({"looks": len(self.looks)} if self.looks else {}),
-            "reasons": dict(reasons(self.trials)),
+            "reasons": dict(reasons((*self.trials, *self.looks))),
             "elapsed_s": round(self.elapsed, 3),
             "front": [
                 {"trial": trial.number, "values": dict(trial.values), "genotype": list(trial.candidate.genotype)}

@@ -214,7 +214,7 @@ def _trained(record: Record) -> str:
 
 
 def _reasons(record: Record) -> str:
-    causes = reasons(record.trials)
+    causes = reasons((*record.trials, *record.looks))
     if not causes:
         return ""
     more = f'<p class="quiet">and {len(causes) - 20:,} more reasons: see trials.csv</p>' if len(causes) > 20 else ""

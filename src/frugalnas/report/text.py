@@ -78,7 +78,10 @@ def amounts(trial: Trial, names: Sequence[str]) -> list[str]:
 
 def text_of(record: Record, pick: int | None = None) -> str:
     """What a study found, for people: how many networks, why not more of them, and the front or `pick` of it."""
-    lines = [summary(record), *(f"  {number:,} {reason}" for reason, number in reasons(record.trials)[:5])]
+    lines = [
+        summary(record),
+        *(f"  {number:,} {reason}" for reason, number in reasons((*record.trials, *record.looks))[:5]),
+    ]
     if not record.front:
         return "\n".join([*lines, "No front: no network was rated."])
     shown = record.pick(pick)

@@ -1,10 +1,15 @@
 """Pre-screening: of every ten networks that a strategy would train, the most promising one is trained.
 
+Jin: "Surrogate-assisted evolutionary computation: Recent advances and future challenges", Swarm and Evolutionary
+Computation 1(2), 2011, calls it pre-selection. Lu, Deb, Goodman, Banzhaf, Boddeti: "NSGANetV2: Evolutionary
+Multi-Objective Surrogate-Assisted Neural Architecture Search", ECCV 2020, arXiv 2007.10396, is such a system.
+
 Any strategy can be the inner one. Each network that it asks for on its lowest rung is looked at first, by a rung that
 costs next to nothing; of every group of `candidates` networks the best goes on to the inner strategy's own rung, one
 above. The others are told to it as rejected, each as soon as another of its group is found to be better, so that an
-inner strategy with a few open places goes on asking. One that waits while the last of a group is being looked at
-leaves the group smaller. Networks that it asks for again, or on a higher rung, are passed on.
+inner strategy with a few open places goes on asking. The best of a group has one of these places: where it has the last
+one, as the last child of a generation of NSGA-II, no other can be asked, and it goes on as it is. Networks that it asks
+for again, or on a higher rung, are passed on.
 
 What is better: at first the rating that the look gives. Once `least` networks are trained, the error that a surrogate
 predicts, learnt from them: from their genes, their costs, and all that looks say (see `surrogate`). With several
@@ -12,14 +17,16 @@ objectives the better network is the one on the better front (non-dominated sort
 are trained and the two, at its predicted error and its costs, which are known; on the same front that of the smaller
 error. Before a surrogate is there, the same is done with ratings in the place of errors.
 
-Choosing children by a model before they are rated is called pre-selection, or a filter, in surrogate-assisted evolution
-(Jin: "Surrogate-assisted evolutionary computation: Recent advances and future challenges", Swarm and Evolutionary
-Computation 1(2), 2011); NSGANetV2 (Lu et al., ECCV 2020, arXiv 2007.10396) is such a system. Ours keeps the strategy as
-it is.
+Differences from NSGANetV2
+- Its evolution runs on surrogates alone, for many generations, before eight networks of the last are trained. Here the
+  strategy is kept as it is, and learns from trained networks only.
+- One surrogate, of the first objective that takes training; costs are computed. It learns from cheap ratings too.
+- The surrogate is fitted anew for each tenth more of trained networks, not after every few of them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -108,6 +115,8 @@ class Prescreened:
             self.inner.tell(replace(trial, candidate=replace(candidate, rung=candidate.rung - 1)))
             return
         self._looks -= 1
+        if trial.status == "done" and self.ratings[0] not in trial.values:
+            trial = replace(trial, status="failed", reason=f"the look gave no {self.ratings[0]}")
         if trial.status != "done":
             self.inner.tell(trial)
             return
@@ -139,7 +148,7 @@ class Prescreened:
         self._known[genotype] = _Known(
             genotype,
             tuple(float(count(self.space, genotype)) for count in self.counts.values()),
-            point(look, self.ratings),
+            tuple(look.values.get(name, math.nan) for name in self.ratings),
             point(look, [name for name in self.objectives if name in self.costs]),
         )
 
