@@ -2,23 +2,27 @@
 what is cheaply known of it.
 
 Each model learns normal scores, z = Phi^-1((rank - 1/2) / n), instead of errors: errors are skewed, with a tail of
-networks that learnt nothing, and a search wants their order. Predictions are brought back to errors between those seen.
+networks that learnt nothing, and a search wants their order. Predictions are brought back to errors along lines between
+those seen.
 
 - `ridge`: linear regression with an L2 penalty, chosen by the leave-one-out error, which has a closed form (Hastie,
-  Tibshirani, Friedman: The Elements of Statistical Learning, 2009, eq. 7.64).
+  Tibshirani, Friedman: The Elements of Statistical Learning, 2009, eq. 7.64). The penalty is lighter for a cost or a
+  rating than for one gene of many: few networks teach what the former say sooner than what every gene does.
 - `trees`: gradient-boosted regression trees (Friedman, Annals of Statistics 29(5), 2001), by scikit-learn.
 - `ensemble`: bagged trees (Breiman: Random Forests, Machine Learning 45, 2001) and ridge, stacked (Breiman: Stacked
   Regressions, Machine Learning 24, 1996): weighted so that predictions of networks that a member has not seen, out of
   the bag of the one and left out of the other, have the least squared error.
 
 Differences from the papers
-- Standard deviations are scaled so that errors of unseen networks are as large as they say: those of the ensemble by
-  what is out of the bag, those of ridge by what is left out, those of the trees by five folds.
+- Standard deviations are those of Student's t, and scaled so that errors of unseen networks are as large as they say:
+  those of the ensemble by what is out of the bag, those of ridge by what is left out, those of the trees by five folds.
+- The weights of the ensemble are drawn towards equal ones, as if some more networks had said so.
 - The spread of the ensemble's trees at a point is averaged with their mean spread, as that of a few trees is noisy.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
@@ -32,7 +36,7 @@ Vectors = NDArray[np.float64]
 Prediction = tuple[Vectors, Vectors]  # means and standard deviations, (m,) each
 Model = Literal["ridge", "trees", "ensemble"]
 LEAST = 8  # networks that anything can be learnt from
-PENALTIES = 10.0 ** np.arange(-4, 4)  # of ridge, for each network
+PENALTIES = 10.0 ** np.arange(-5, 4)  # of ridge, for each network
 MEMBERS = 24  # trees in the ensemble
 PRIOR = 10  # networks that speak for equal weights in the ensemble
 FOLDS = 5
@@ -92,16 +96,21 @@ class _Fitted:
     columns: _Columns
     scores: _Scores
     regression: _Regression
+    spread: float  # of what is predicted, in standard deviations that a regression gives
 
     def predict(self, table: Vectors) -> Prediction:
         mean, deviation = self.regression(self.columns.standardised(table))
+        deviation = self.spread * deviation
         low, middle, high = (self.scores.errors(mean + sign * deviation) for sign in (-1, 0, 1))
         return middle, (high - low) / 2
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """The scale of features (d,); those that the fitted networks have in common say nothing and are left out."""
+    """The scale of features (d,); those that the fitted networks have in common say nothing and are left out.
+
+    All columns of 0 and 1, which are those of genes, together have the variance of one other.
+    """
 
     kept: NDArray[np.int64]
     mean: Vectors
@@ -114,6 +123,8 @@ class _Columns:
         mean = np.nansum(known, 0) / seen
         deviation = np.sqrt(np.nansum((known - mean) ** 2, 0) / seen)
         kept = np.flatnonzero(deviation > 1e-12 * (1 + np.abs(mean)))
+        genes = [place for place in kept.tolist() if set(table[:, place].tolist()) <= {0.0, 1.0}]
+        deviation[genes] *= math.sqrt(max(1, len(genes)))
         return _Columns(kept, mean[kept], deviation[kept])
 
     def standardised(self, table: Vectors) -> Vectors:
@@ -169,7 +180,8 @@ def fit(model: Model, table: Vectors, errors: ArrayLike, rng: np.random.Generato
         raise InputError(f"{len(known)} trained networks: expected {LEAST} or more to learn from")
     columns, (scores, targets) = _Columns.of(table), _Scores.of(known)
     regression = MODELS[model](columns.standardised(table), targets, rng)
-    return _Fitted(columns, scores, regression)
+    n = len(known)
+    return _Fitted(columns, scores, regression, math.sqrt((n - 1) / (n - 3)))  # Student's t, as n is small
 
 
 def _ridge(X: Vectors, z: Vectors, rng: np.random.Generator) -> _Regression:

@@ -18,10 +18,9 @@ are trained and the two, at its predicted error and its costs, which are known; 
 error. Before a surrogate is there, the same is done with ratings in the place of errors.
 
 Differences from NSGANetV2
-- Its evolution runs on surrogates alone, for many generations, before eight networks of the last are trained. Here the
-  strategy is kept as it is, and learns from trained networks only.
+- Its evolution runs on surrogates, and a few of what it comes to are trained before the next such search. Here the
+  strategy is kept as it is: it learns from trained networks only.
 - One surrogate, of the first objective that takes training; costs are computed. It learns from cheap ratings too.
-- The surrogate is fitted anew for each tenth more of trained networks, not after every few of them.
 """
 
 from __future__ import annotations
