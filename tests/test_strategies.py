@@ -17,6 +17,7 @@ from frugalnas.pareto import hypervolume
 from frugalnas.store import Journal
 from frugalnas.strategies import STRATEGIES
 from frugalnas.strategies.nsga2 import NSGA2
+from frugalnas.strategies.prescreened import Prescreened
 from frugalnas.strategies.random import RandomSearch
 from frugalnas.strategies.truncation import Truncation
 from frugalnas.study import Study
@@ -31,6 +32,10 @@ SHORT = {
     "aging": {"population": 6, "sample": 3},
     "hierarchical": {"population": 8, "promotions": (4, 2), "children": (3, 2, 2)},
 }
+
+# pre-screening, around strategies of each kind: those that wait, those that never do, those that promote
+PRESCREENED = {f"prescreened {name}": name for name in ("random", "nsga2", "aging", "hierarchical")}
+EVERY = [*STRATEGIES, *PRESCREENED]
 
 # strategies that wait (ask gives None) until all they asked is told: the order of these tells must not matter
 GENERATIONAL = ["nsga2", "truncation", "hierarchical", "slow_fast"]
@@ -59,6 +64,10 @@ def arguments(name, space, objectives):
 
 def make(name, space=None, objectives=OBJECTIVES, **settings):
     """The strategy `name` with short generations."""
+    if name in PRESCREENED:
+        inner = make(PRESCREENED[name], space, objectives, **settings)
+        space, first, others = space or Tuples(), objectives[:1], objectives[1:]
+        return Prescreened(inner, space, objectives, first, others, candidates=3, least=8, model="ridge")
     given = arguments(name, space or Tuples(), objectives)
     return STRATEGIES[name](**given | SHORT.get(name, {}) | settings)
 
@@ -126,15 +135,20 @@ def inside(candidate, domains):
     )
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+def rungs_of(name):
+    if name in PRESCREENED:
+        return 1 + rungs_of(PRESCREENED[name])
+    return RUNGS if "rungs" in inspect.signature(STRATEGIES[name]).parameters else 1
+
+
+@pytest.mark.parametrize("name", EVERY)
 class TestContract:
     @pytest.mark.parametrize(
         "domains", [(4, 3) * 5, (4, 1, 4, 2, 4, 3, 4, 4), (5,), (1, 3, 1), (1, 1), (1,), (2, 2), (7, 1, 2)]
     )
     def test_genotypes_are_inside_the_domains_however_few_there_are(self, name, domains):
         asked = steps(make(name, Tuples(domains)), 40)
-        rungs = RUNGS if "rungs" in inspect.signature(STRATEGIES[name]).parameters else 1
-        assert all(inside(candidate, domains) and candidate.rung in range(rungs) for candidate in asked)
+        assert all(inside(candidate, domains) and candidate.rung in range(rungs_of(name)) for candidate in asked)
 
     def test_parents_are_earlier_trials(self, name):
         asked = steps(make(name), 60)
@@ -189,7 +203,10 @@ class TestContract:
         assert not any(candidate.parents for candidate in asked)
 
     def test_the_defaults_of_the_constructor_work(self, name):
-        strategy = STRATEGIES[name](**arguments(name, Tuples(), OBJECTIVES))
+        inner = PRESCREENED.get(name, name)
+        strategy = STRATEGIES[inner](**arguments(inner, Tuples(), OBJECTIVES))
+        if name in PRESCREENED:
+            strategy = Prescreened(strategy, Tuples(), OBJECTIVES, ("rating",))
         assert inside(strategy.ask(rng_for(0, 0)), Tuples().domains)
 
 

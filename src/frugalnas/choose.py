@@ -85,9 +85,11 @@ def trial_in(record: Record, trial: int | None = None, pick: str | None = None) 
         return choose(record, pick or "knee")
     if pick is not None:
         raise InputError(f"--trial {trial} and --pick {pick}: expected one of them")
-    found = next((each for each in record.trials if each.number == trial), None)
+    found = next((each for each in (*record.trials, *record.looks) if each.number == trial), None)
     if found is None:
-        raise InputError(f"{record.folder} has no trial {trial}: it has {len(record.trials)}, numbered from 0")
+        raise InputError(
+            f"{record.folder} has no trial {trial}: it has {len(record.trials) + len(record.looks)}, numbered from 0"
+        )
     return found
 
 

@@ -23,9 +23,12 @@ from frugalnas.methods import METHODS
 from frugalnas.schema import Tree, as_table, construct, filled
 from frugalnas.spaces import SPACES
 from frugalnas.strategies import STRATEGIES
+from frugalnas.strategies.prescreened import Prescreened, check_settings
 from frugalnas.tasks.data import DataSource, absolute
 
 _BUDGETS = ("trials", "minutes", "epochs")
+LOOK = "auto"  # the estimator of pre-screening, unless another is named
+_FILES = ("path", "source")  # keys of estimators
 _PLACE = re.compile("[0-9]{1,9}")  # of an entry in a list
 
 # What each part is given by others, and so is no key of its section.
@@ -33,7 +36,8 @@ _GIVEN = {
     "task": {"data"},
     "space": {"in_channels", "classes", "resolution"},
     "strategy": {"space", "objectives", "rungs", "weight_set"},
-    "estimators": {"task", "folder", "start"},
+    "estimators": {"task", "space", "folder", "start"},
+    "prescreen": {"inner", "space", "objectives", "ratings", "costs", "counts"},
 }
 
 
@@ -41,7 +45,7 @@ _GIVEN = {
 class Settings:
     """The keys of a configuration that belong to no part.
 
-    `objectives` are minimised, in this order; `limits` maps costs to the most that is accepted. `trials` (rated ones)
+    `objectives` are minimised, in this order; `limits` maps costs to the most that is accepted. `trials` (rated ones),
     `minutes` and `epochs` (passes over the training images, all trials together) are totals over all sessions;
     `max_rejections` candidates in a row beyond a limit end the search.
     `ordered` tells trials in the order asked, so that the journal does not depend on timing.
@@ -113,7 +117,7 @@ def complete(tree: Tree) -> Tree:
     """`tree` checked against the constructors it names, with their defaults filled in, as plain JSON values."""
     own = {field.name for field in dataclasses.fields(Settings)}
     sections = {"data": DataSource, "executor": ProcessPool, "latency": Latency}
-    known = [*own, *sections, *_PARTS]
+    known = [*own, *sections, *_PARTS, "prescreen"]
     for key in tree:
         if key not in known:
             raise InputError(f"unknown key {key!r}: {nearest(key, known)}")
@@ -130,7 +134,19 @@ def complete(tree: Tree) -> Tree:
             result[section] = [part(section, entry, f"{section}.{i}") for i, entry in enumerate(given)]
         else:
             result[section] = part(section, given, section)
+    result["prescreen"] = _prescreen(tree.get("prescreen"))
     return result
+
+
+def _prescreen(given: Any) -> Tree | None:
+    """The section of pre-screening: the arguments of `Prescreened`, and the `estimator` that looks at networks."""
+    if given is None:
+        return None
+    table = as_table(given, "prescreen")
+    rest = {key: value for key, value in table.items() if key != "estimator"}
+    section = filled(Prescreened, rest, "prescreen", _GIVEN["prescreen"])
+    check_settings(section["candidates"], section["least"])
+    return {**section, "estimator": part("estimators", table.get("estimator", {"type": LOOK}), "prescreen.estimator")}
 
 
 def placed(tree: Tree) -> Tree:
@@ -139,12 +155,15 @@ def placed(tree: Tree) -> Tree:
     return {
         **tree,
         "data": dataclasses.asdict(absolute(construct(DataSource, tree["data"]))),
-        "estimators": [
-            {**entry, "path": str(Path(entry["path"]).resolve())} if entry["type"] == "table" else entry
-            for entry in tree["estimators"]
-        ],
+        "estimators": [_placed(entry) for entry in tree["estimators"]],
+        "prescreen": tree["prescreen"] and tree["prescreen"] | {"estimator": _placed(tree["prescreen"]["estimator"])},
         "latency": {**tree["latency"], "table": table and str(Path(table).resolve())},
     }
+
+
+def _placed(estimator: Tree) -> Tree:
+    """An estimator with the paths of its files made absolute."""
+    return estimator | {key: str(Path(estimator[key]).resolve()) for key in _FILES if estimator.get(key)}
 
 
 def _estimators() -> dict[str, Any]:
@@ -184,11 +203,13 @@ def options(
     workers: int | None = None,
     seed: int | None = None,
     strict: bool = False,
+    prescreen: int | None = None,
 ) -> Tree:
     """The settings that have an option of their own, as a tree; None leaves one out."""
     sections: Tree = {
         "data": {"source": data, "root": root, "strict": strict or None},
         "executor": {"workers": workers},
+        **({} if prescreen is None else {"prescreen": {"candidates": prescreen}}),
     }
     given: Tree = {section: {k: v for k, v in keys.items() if v is not None} for section, keys in sections.items()}
     own = {"trials": trials, "minutes": minutes, "epochs": epochs, "seed": seed}

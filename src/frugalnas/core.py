@@ -164,16 +164,25 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """All that a worker needs to rate a candidate; `estimators[rung]` is the ladder."""
+    """All that a worker needs to rate a candidate; `estimators[rung]` is the ladder.
+
+    `looks`: how many rungs, the lowest, only look at a network, to choose whom the next one rates. They need not give
+    the objectives, are on no front, and count as no rated networks.
+    """
 
     space: Space
     objectives: tuple[Objective, ...]
     estimators: tuple[Estimator, ...]
+    looks: int = 0
 
     @property
     def minimised(self) -> tuple[str, ...]:
         """Names of the objectives that strategies optimise, in order."""
         return tuple(objective.name for objective in self.objectives if objective.minimise)
+
+    def expected(self, rung: int) -> tuple[str, ...]:
+        """Names of the objectives that every network has a value of once it is rated on this rung."""
+        return () if rung < self.looks else self.minimised
 
 
 def screen(problem: Problem, genotype: Genotype) -> tuple[dict[str, float], str]:
@@ -197,7 +206,7 @@ def evaluate(
     try:
         estimated = problem.estimators[candidate.rung].evaluate(candidate, problem.space, seed)
         values |= {name: float(value) for name, value in estimated.items()}
-        missing = [name for name in problem.minimised if name not in values]
+        missing = [name for name in problem.expected(candidate.rung) if name not in values]
         wrong = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
         if missing:
             reason = f"the estimator gave no value for {', '.join(missing)}"

@@ -78,6 +78,7 @@ def search(
     epochs: float | None = None,
     workers: int | None = None,
     seed: int | None = None,
+    prescreen: int | None = None,
     settings: Sequence[Mapping[str, Any]] = (),
     file: Path | None = None,
     out: str | Path | None = None,
@@ -85,12 +86,20 @@ def search(
 ) -> Result:
     """Search, and return the front; the journal and the report are in `out` (a new folder in `runs/` by default).
 
+    With `prescreen`, so many networks are looked at for each that is trained (see `strategies.prescreened`).
     `settings` are trees laid over the preset, such as `{"space": {"channels": 24}}`. What is None keeps the preset's
     value. Raises InputError for anything wrong in the arguments or the data. With more than the defaults in a script,
     guard the call by `if __name__ == "__main__":`, as the workers are spawned processes.
     """
     layer = config.options(
-        data=data, root=root, trials=trials, minutes=minutes, epochs=epochs, workers=workers, seed=seed
+        data=data,
+        root=root,
+        trials=trials,
+        minutes=minutes,
+        epochs=epochs,
+        workers=workers,
+        seed=seed,
+        prescreen=prescreen,
     )
     tree = config.resolve(method, preset, file, [*settings, layer, {"limits": dict(limits or {})}])
     return begin(tree, out, progress)

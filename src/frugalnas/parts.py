@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas import config
-from frugalnas.core import Fidelity, InputError, Objective, Problem, Strategy, nearest
+from frugalnas.core import IMAGES, Fidelity, InputError, Objective, Problem, Strategy, nearest
 from frugalnas.latency import cost as latency
 from frugalnas.latency.settings import Latency
 from frugalnas.latency.table import Table
@@ -19,9 +19,11 @@ from frugalnas.objectives.latency import LATENCY
 from frugalnas.schema import Tree, construct
 from frugalnas.spaces import AnySpace, name_of
 from frugalnas.strategies import STRATEGIES
+from frugalnas.strategies.prescreened import Prescreened
 from frugalnas.tasks.data import DataSource
 from frugalnas.weights import WeightSet
 
+_LEARNT = {name: COSTS[name] for name in ("params", "macs")}  # costs that a surrogate learns from
 _log = logging.getLogger(__name__)  # which, unless told otherwise, prints warnings on stderr
 
 
@@ -60,11 +62,13 @@ def problem_of(tree: Tree, table: Table | None = None, folder: Path | None = Non
         can = "auxiliary" in tree["space"]
         needs = "needs --set space.auxiliary=true" if can else f"is for no network of the space {name_of(space)!r}"
         raise InputError(f"task.recipe.auxiliary = {task.recipe.auxiliary}: the loss of an auxiliary head {needs}")
-    given = {"task": task, "folder": folder}
+    given = {"task": task, "space": space, "folder": folder}
     ladder = [*zip(tree["estimators"], _starts(tree["estimators"]), strict=True)]
     estimators = tuple(config.make("estimators", entry, given | {"start": start}) for entry, start in ladder)
-    for entry in tree["estimators"]:
-        if "fidelity" in entry:
+    look = [tree["prescreen"]["estimator"]] if tree["prescreen"] else []
+    looks = tuple(config.make("estimators", entry, {"task": task, "space": space}) for entry in look)
+    for entry in (*look, *tree["estimators"]):
+        if entry.get("fidelity"):
             space.at(construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built
     for name in objective_names(tree):
         for place, estimator in enumerate(estimators):
@@ -75,7 +79,7 @@ def problem_of(tree: Tree, table: Table | None = None, folder: Path | None = Non
         if name in tree["limits"] and name not in (*COSTS, LATENCY):
             known = [*COSTS, LATENCY]
             raise InputError(f"limits.{name}: only what is known before training can be limited: {', '.join(known)}")
-    return Problem(space, objectives_of(tree, table), estimators)
+    return Problem(space, objectives_of(tree, table), (*looks, *estimators), len(looks))
 
 
 def _starts(ladder: Sequence[Tree]) -> Iterator[int]:
@@ -115,10 +119,31 @@ def strategy_of(tree: Tree, problem: Problem, folder: Path | None = None) -> Str
     given = {
         "space": problem.space,
         "objectives": problem.minimised,
-        "rungs": len(problem.estimators),
+        "rungs": len(problem.estimators) - problem.looks,
         "weight_set": WeightSet(folder, tree["seed"]) if folder and _shares(ladder[0]) else None,
     }
-    return config.make("strategy", tree["strategy"], given)  # type: ignore[no-any-return]
+    strategy: Strategy = config.make("strategy", tree["strategy"], given)
+    return _prescreened(tree, problem, strategy) if tree["prescreen"] else strategy
+
+
+# Strategies that nothing can be chosen for, and why.
+_NO_PRESCREEN = {
+    "slow_fast": "its networks learn from each other in pairs, of which both have to be rated",
+    "every_rung": "it is there to rate every network that it draws",
+    "truncation": "it takes a network that is not trained for one of error 1",
+}
+
+
+def _prescreened(tree: Tree, problem: Problem, strategy: Strategy) -> Strategy:
+    """The strategy with pre-screening around it. Raises InputError for one that it cannot work with."""
+    if why := _NO_PRESCREEN.get(tree["strategy"]["type"]):
+        can = ", ".join(name for name in STRATEGIES if name not in _NO_PRESCREEN)
+        raise InputError(f"prescreen: not with strategy.type = {tree['strategy']['type']!r}, as {why}: expected {can}")
+    ratings = tuple(name for name in problem.estimators[0].values if name != IMAGES)
+    costs = tuple(each.name for each in problem.objectives if each.cost)
+    settings = {key: value for key, value in tree["prescreen"].items() if key != "estimator"}
+    given = {"inner": strategy, "space": problem.space, "objectives": problem.minimised, "ratings": ratings}
+    return construct(Prescreened, settings, given | {"costs": costs, "counts": _LEARNT})  # type: ignore[no-any-return]
 
 
 def _shares(rung: Tree) -> bool:

@@ -53,7 +53,8 @@ def live(tree: Tree) -> Iterator[Progress]:
     def progress(study: Study) -> None:
         if not told:
             last, whole = study.trials[-1], task_of(tree).counts()["train"] if tree["epochs"] else 0
-            before = study.rated - (last.status != "rejected"), study.images - last.values.get(IMAGES, 0.0)
+            counts = last.status != "rejected" and last.candidate.rung >= study.problem.looks
+            before = study.rated - counts, study.images - last.values.get(IMAGES, 0.0)
             told.append((study, before, (tree["trials"], tree["epochs"] and tree["epochs"] * whole, tree["minutes"])))
 
     console = Console(file=sys.stderr)
@@ -178,9 +179,11 @@ def _status(study: Study, before: _Spent, budget: _Budget, seconds: float) -> Ta
     failed = sum(trial.status == "failed" for trial in study.trials)
     rate = 60 * (study.rated - before[0]) / seconds
     rungs = Counter(trial.candidate.rung for trial in study.trials if trial.status == "done")
-    each = ", ".join(f"rung {rung}: {rungs[rung]:,}" for rung in range(len(study.problem.estimators)))
-    rated = f"{study.rated:,} rated ({each})" if len(study.problem.estimators) > 1 else f"{study.rated:,} rated"
-    words = f"{rated}, {rejected:,} rejected, {failed:,} failed   {rate:.1f} networks/min"
+    looks, ladder = study.problem.looks, len(study.problem.estimators) - study.problem.looks
+    each = ", ".join(f"rung {rung}: {rungs[rung + looks]:,}" for rung in range(ladder))
+    rated = f"{study.rated:,} rated ({each})" if ladder > 1 else f"{study.rated:,} rated"
+    looked = f"{study.looked:,} looks, " if looks else ""
+    words = f"{looked}{rated}, {rejected:,} rejected, {failed:,} failed   {rate:.1f} networks/min"
     if left:
         words += f"   {max(0.0, min(left)) / 60:.1f} min left"
     line = Table.grid(padding=(0, 2))

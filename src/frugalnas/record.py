@@ -7,7 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,18 @@ class Training:
 
 @dataclass(frozen=True)
 class Record:
-    """A study as its files tell it. `seconds` by trial number are worker time, `elapsed` is wall time in seconds."""
+    """A study as its files tell it. `seconds` by trial number are worker time, `elapsed` is wall time in seconds.
+
+    `looks` are trials that only looked at a network, to choose among them by pre-screening. They are none of `trials`,
+    whose rungs are those of the method's own ladder.
+    """
 
     folder: Path
     header: Mapping[str, Any]
     trials: tuple[Trial, ...]
     seconds: Mapping[int, float]
     elapsed: float
+    looks: tuple[Trial, ...] = ()
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -89,7 +94,8 @@ class Record:
             "config": self.header["config"],
             "objectives": list(self.objectives),
             "statuses": dict(Counter(trial.status for trial in self.trials)),
-            "reasons": dict(reasons(self.trials)),
+            **({"looks": len(self.looks)} if self.looks else {}),
+            "reasons": dict(reasons((*self.trials, *self.looks))),
             "elapsed_s": round(self.elapsed, 3),
             "front": [
                 {"trial": trial.number, "values": dict(trial.values), "genotype": list(trial.candidate.genotype)}
@@ -107,12 +113,25 @@ def load(folder: Path) -> Record:
     entries = store.times(folder)
     try:
         seconds = {entry["tell"]: entry["seconds"] for entry in entries if "tell" in entry}
-        record = Record(folder, header, tuple(store.trials_of(events)), seconds, store.elapsed_in(entries))
+        trials, looks = _parted(store.trials_of(events), header["config"])
+        record = Record(folder, header, trials, seconds, store.elapsed_in(entries), looks)
         _check(record)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         cause = f"{error}" if isinstance(error, InputError) else f"{type(error).__name__} {error}"
         raise InputError(f"{folder} holds a journal of no search: {' '.join(cause.split())[:300]}") from None
     return record
+
+
+def _parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+    """The trials of the method's own ladder, and before it the looks of a search that pre-screens."""
+    if not config.get("prescreen"):
+        return tuple(trials), ()
+
+    def lowered(trial: Trial) -> Trial:
+        return replace(trial, candidate=replace(trial.candidate, rung=max(0, trial.candidate.rung - 1)))
+
+    looks = [trial for trial in trials if trial.candidate.rung == 0 and trial.status != "rejected"]
+    return tuple(lowered(trial) for trial in trials if trial.candidate.rung or trial.status == "rejected"), tuple(looks)
 
 
 def _check(record: Record) -> None:
@@ -127,7 +146,7 @@ def _check(record: Record) -> None:
         if not isinstance(words, str | int):
             raise TypeError(f"{words!r} in the header")
     _check_numbers("the limits", limits.values())
-    for trial in record.trials:
+    for trial in (*record.trials, *record.looks):
         _check_numbers("a trial", [trial.number, *trial.candidate.genotype])
     record.to_json()
 

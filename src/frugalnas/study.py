@@ -40,8 +40,9 @@ class Study:
 
     `trials` are in the order told, `images` the training images that rating them took. All rungs of an architecture
     are rated with the seed of its first trial, so that a training can go on from one rung to the next. A candidate that
-    inherits shared weights is rated anew each time it comes. Raises InputError where the journal was made with another
-    seed or configuration; the seed that it was begun with is `seed` in its header's `config`, or in the header itself.
+    inherits shared weights is rated anew each time it comes. `rated` counts the trials that were rated, `looked` those
+    that were only looked at (see `Problem.looks`). Raises InputError where the journal was made with another seed or
+    configuration; the seed that it was begun with is `seed` in its header's `config`, or in the header itself.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Study:
         self.problem, self.strategy, self.seed = problem, strategy, seed
         self.ordered, self.max_rejections = ordered, max_rejections
         self.trials: list[Trial] = []
-        self.rated = 0
+        self.rated = self.looked = 0
         self._asked = 0
         self._untold: dict[int, Candidate] = {}
         self._known: dict[tuple[_Architecture, int], Trial | Future[Rated]] = {}
@@ -74,7 +75,8 @@ class Study:
     @property
     def front(self) -> list[Trial]:
         """The non-dominated trials so far, by the first objective."""
-        return front(self.trials, self.problem.minimised)
+        rated = (trial for trial in self.trials if trial.candidate.rung >= self.problem.looks)
+        return front(rated, self.problem.minimised)
 
     @property
     def under_way(self) -> dict[int, Candidate]:
@@ -95,12 +97,12 @@ class Study:
         images: float | None = None,
         progress: Callable[[Study], None] | None = None,
     ) -> str:
-        """Search until `trials` are rated (rejected ones are free), the study is `minutes` old, or the trials told have
-        trained on `images`; all are totals, and the last candidates under way are still rated.
+        """Search until `trials` are rated (rejected ones and looks are free), the study is `minutes` old, or the trials
+        told have trained on `images`; all are totals, and the last candidates under way are still rated.
 
         Returns why it ended: the name of that budget, or "finished" (the strategy has nothing more to ask). `progress`
-        is called after each told trial. Raises InputError when limits reject everything, when without `trials` so many
-        fail in a row that the search might never end, and when the journal cannot be written.
+        is called after each told trial. Raises InputError when limits reject everything, when without `trials`, or with
+        looks, so many fail in a row that the search might never end, and when the journal cannot be written.
         """
         self._check_rejections()
         latest: deque[Trial] = deque(maxlen=MOST_FAILURES)  # of this session
@@ -113,7 +115,7 @@ class Study:
                 while untold or len(pending) < executor.window:
                     if self._left(minutes) == 0:
                         return "minutes"
-                    if trials is not None and self.rated + len(pending) >= trials:
+                    if trials is not None and self.rated + sum(map(self._counts, pending)) >= trials:
                         enough = "trials"
                     elif images is not None and self.images >= images:
                         enough = "images"
@@ -132,7 +134,7 @@ class Study:
                     trial, seconds = self._outcome(number, pending.pop(number))
                     tell(trial, seconds)
                     latest.append(trial)
-                    if trials is None:
+                    if trials is None or self.problem.looks:
                         _check_failures(latest)
         finally:
             for future in pending.values():
@@ -142,10 +144,17 @@ class Study:
     def _left(self, minutes: float | None) -> float | None:
         return None if minutes is None else max(0.0, minutes * 60 - self.seconds)
 
+    def _counts(self, number: int) -> bool:
+        """Whether a trial under way counts as a rated one, and is no look."""
+        return self._untold[number].rung >= self.problem.looks
+
     def _finished(self, pending: dict[int, Future[Rated]], timeout: float | None) -> list[int]:
-        """The next trials to tell: the oldest, or without `ordered` all that are finished; [] when time is up."""
+        """The next trials to tell: the oldest, or without `ordered` all that are finished; [] when time is up.
+
+        A look is told before any training that is under way beside it, which would hold up all that follow.
+        """
         if self.ordered:
-            oldest = next(iter(pending))
+            oldest = min(pending, key=lambda number: (self._counts(number), number))
             return [oldest] if wait([pending[oldest]], timeout).done else []
         done = wait(pending.values(), timeout, FIRST_COMPLETED).done
         return [number for number, future in pending.items() if future in done]
@@ -244,7 +253,8 @@ class Study:
         if trial.status == "rejected":
             self._rejected_in_a_row.append(trial)
         else:
-            self.rated += 1
+            counts = trial.candidate.rung >= self.problem.looks
+            self.rated, self.looked = self.rated + counts, self.looked + (not counts)
             self._rejected_in_a_row.clear()
             key = self._key(trial.number, trial.candidate)
             if not isinstance(self._known.get(key), Trial):  # no repeat of another
@@ -298,7 +308,8 @@ class Study:
         costs = [objective.name for objective in self.problem.objectives if objective.cost]
         if trial.status == "rejected" and trial.broken not in costs:
             raise ValueError(f"rejected by {trial.broken!r}, which has no limit")
-        if trial.status == "done" and not all(name in trial.values for name in self.problem.minimised):
+        expected = self.problem.expected(trial.candidate.rung)
+        if trial.status == "done" and not all(name in trial.values for name in expected):
             raise ValueError(f"done, with values only for {', '.join(trial.values)}")
         self._learn(trial)
 

@@ -58,6 +58,10 @@ def search(
             show_default="the method's",
         ),
     ] = None,
+    prescreen: Annotated[
+        int | None,
+        typer.Option(help="Look at so many networks for each that is trained, and train the most promising one."),
+    ] = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +85,7 @@ def search(
         workers=workers,
         seed=seed,
         strict=strict,
+        prescreen=prescreen,
     )
     tree = tree_of(method, preset, config, set_, given, limit)
     if ladder is not None:

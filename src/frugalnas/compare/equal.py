@@ -25,7 +25,7 @@ from frugalnas.objectives.latency import LATENCY
 from frugalnas.schema import Tree, as_table
 
 TABLE_OBJECTIVES = ["error", "params"]
-_TRAINING = ("data", "space", "task", "estimators", "executor", "latency")  # sections that a table has no use for
+_TRAINING = ("data", "space", "task", "estimators", "prescreen", "executor", "latency")  # that a table has no use for
 _SIZES = ("resolution", "width", "depth")  # of a network, among the keys of a fidelity
 
 

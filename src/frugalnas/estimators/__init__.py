@@ -1,6 +1,7 @@
 """How good a candidate is. An estimator listed here can be configured by name."""
 
 from frugalnas.estimators.auto import Auto
+from frugalnas.estimators.predicted import Predicted
 from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.estimators.shared_weights import SharedWeights
 from frugalnas.estimators.table import Table
@@ -14,4 +15,5 @@ ESTIMATORS = {
     "table": Table,
     "zero_cost": ZeroCost,
     "auto": Auto,
+    "predicted": Predicted,
 }

@@ -34,9 +34,10 @@ def write_report(folder: Path) -> Record:
 
     record = load(folder)
     picture = svg_of_front(record)
+    told = sorted((*record.looks, *record.trials), key=_number) if record.looks else record.trials
     texts = {
         "front.csv": _csv(record, record.front),
-        "trials.csv": _csv(record, record.trials),
+        "trials.csv": _csv(record, told),
         "front.svg": picture,
         "report.html": page_of(record, picture),
     }
@@ -51,15 +52,19 @@ def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 def _csv(record: Record, trials: Sequence[Trial]) -> str:
-    front = {trial.number for trial in record.front}
-    rungs = ["rung"] if len(record.rungs) > 1 else []
-    rows: list[Sequence[object]] = [
-        ["trial", "status", "front", *rungs, *record.columns, "seconds", "reason", "genotype"]
-    ]
+    front, looks = {trial.number for trial in record.front}, {trial.number for trial in record.looks}
+    rungs = ["rung"] if len(record.rungs) > 1 or looks else []
+    columns = [*dict.fromkeys([*record.columns, *(name for trial in trials for name in trial.values)])]
+    rows: list[Sequence[object]] = [["trial", "status", "front", *rungs, *columns, "seconds", "reason", "genotype"]]
     for trial in trials:
-        values = [trial.values.get(name, "") for name in record.columns]
+        values = [trial.values.get(name, "") for name in columns]
         genotype = " ".join(map(str, trial.candidate.genotype))
         seconds, reason = record.seconds.get(trial.number, ""), " ".join(trial.reason.split())
-        facts = [trial.number, trial.status, int(trial.number in front), *[trial.candidate.rung for _ in rungs]]
+        rung = "look" if trial.number in looks else trial.candidate.rung
+        facts = [trial.number, trial.status, int(trial.number in front), *[rung for _ in rungs]]
         rows.append([*facts, *values, seconds, reason, genotype])
     return csv_of(rows)
+
+
+def _number(trial: Trial) -> int:
+    return trial.number

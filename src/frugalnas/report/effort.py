@@ -131,20 +131,32 @@ def costs(record: Record) -> list[tuple[str, str]]:
     count = Counter(trial.status for trial in record.trials)
     repeats = sum(trial.status == "done" and bool(trial.reason) for trial in record.trials)
     rows = [
-        ("trials", f"{len(record.trials):,}"),
+        ("trials", f"{len(record.trials) + len(record.looks):,}"),
+        *_looks(record),
         ("networks rated", f"{count['done']:,}"),
         ("of these answered from the record, being rated before", f"{repeats:,}"),
         ("rejected before training", f"{count['rejected']:,}"),
         ("failed", f"{count['failed']:,}"),
         ("wall time", duration(record.elapsed)),
     ]
-    spent = [seconds for seconds in record.seconds.values() if seconds > 0]
+    looks = {look.number for look in record.looks}
+    spent = [seconds for number, seconds in record.seconds.items() if seconds > 0 and number not in looks]
     if spent:
         rows += [
-            ("time of the workers", duration(sum(spent))),
+            ("time of the workers", duration(sum(record.seconds.values()))),
             ("a network, on its worker", f"{median(spent):,.3g} s (median), {max(spent):,.3g} s (longest)"),
         ]
     return [*rows, *_images(record)]
+
+
+def _looks(record: Record) -> list[tuple[str, str]]:
+    """What pre-screening looked at, where there was some, and what the looks took."""
+    if not record.looks:
+        return []
+    failed = sum(look.status == "failed" for look in record.looks)
+    took = duration(sum(record.seconds.get(look.number, 0.0) for look in record.looks))
+    words = f"{len(record.looks):,}{f', of which {failed:,} failed' if failed else ''}; {took} of the workers"
+    return [("looks, to choose which networks to train", words)]
 
 
 def duration(seconds: float) -> str:

@@ -139,6 +139,7 @@ def _stats(record: Record) -> str:
     count = Counter(trial.status for trial in record.trials)
     entries = {
         "networks rated": f"{count['done']:,}",
+        **({"looked at before": f"{len(record.looks):,}"} if record.looks else {}),
         "on the front": f"{len(record.front):,}",
         "rejected before training": f"{count['rejected']:,}",
         "failed": f"{count['failed']:,}",
@@ -227,7 +228,7 @@ def _trained(record: Record) -> str:
 
 
 def _reasons(record: Record) -> str:
-    causes = reasons(record.trials)
+    causes = reasons((*record.trials, *record.looks))
     if not causes:
         return ""
     more = f'<p class="quiet">and {len(causes) - 20:,} more reasons: see trials.csv</p>' if len(causes) > 20 else ""

@@ -78,7 +78,10 @@ def amounts(trial: Trial, names: Sequence[str]) -> list[str]:
 
 def text_of(record: Record, pick: int | None = None) -> str:
     """What a study found, for people: how many networks, why not more of them, and the front or `pick` of it."""
-    lines = [summary(record), *(f"  {number:,} {reason}" for reason, number in reasons(record.trials)[:5])]
+    lines = [
+        summary(record),
+        *(f"  {number:,} {reason}" for reason, number in reasons((*record.trials, *record.looks))[:5]),
+    ]
     if not record.front:
         return "\n".join([*lines, "No front: no network was rated."])
     shown = record.pick(pick)
@@ -109,11 +112,15 @@ def ending_of(record: Record, ended: str) -> str:
 def summary(record: Record) -> str:
     """How many networks were rated, rejected and failed, and how long it took, in one line.
 
-    With several rungs a network counts on each, and how many were rated on which is said too.
+    With several rungs a network counts on each, and how many were rated on which is said too. Where networks were
+    pre-screened, how many were looked at comes first.
     """
     count = Counter(trial.status for trial in record.trials)
+    looks = f"{len(record.looks):,} looks, " if record.looks else ""
     words = f"networks rated ({by_rung(record)})" if len(record.rungs) > 1 else "networks rated"
-    counted = f"{count['done']:,} {words}, {count['rejected']:,} rejected before training, {count['failed']:,} failed"
+    counted = (
+        f"{looks}{count['done']:,} {words}, {count['rejected']:,} rejected before training, {count['failed']:,} failed"
+    )
     return f"{counted}, in {record.elapsed / 60:.1f} min"
 
 
