@@ -79,6 +79,21 @@ def test_the_parts_of_a_training_are_those_of_the_referee() -> None:
         compare.plan(["eeea", "econas"], None, None, [{"estimators": [{"type": "random_weights"}]}])
 
 
+def test_a_method_keeps_its_own_look_unless_all_have_one() -> None:
+    found = planned("eeea", "rwe")
+    looks = {method: tree["prescreen"] for method, tree in found.searches.items()}
+    assert looks["rwe"]["estimator"]["type"] == "random_weights" and looks["eeea"] is looks["random"] is None
+    assert ladder(found, "rwe") == ladder(found, "eeea")
+    assert planned("rwe", "eeea").searches["eeea"]["prescreen"] is None
+    shared = planned("eeea", "rwe", sets=("prescreen.candidates=4",))
+    assert {tree["prescreen"]["candidates"] for tree in shared.searches.values()} == {4}
+
+
+def test_a_method_that_never_trains_is_not_made_into_another() -> None:
+    with pytest.raises(InputError, match="rwe: its networks are rated by 'random_weights' alone: expected a preset"):
+        compare.plan(["nsganet", "rwe"], "paper", None, [])
+
+
 def test_shared_weights_have_the_size_of_the_referee_and_end_within_the_budget() -> None:
     found = planned("eeea", "relativenas", sets=("estimators.0.fidelity.width=6",), epochs=24.0)
     shared, frozen, referee = (rung["fidelity"] for rung in ladder(found, "relativenas"))

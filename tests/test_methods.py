@@ -9,6 +9,7 @@ import pytest
 
 from frugalnas import config, launch
 from frugalnas.core import Fidelity, screen
+from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.estimators.train import Train
 from frugalnas.ladder import name_of
 from frugalnas.methods import METHODS
@@ -41,6 +42,9 @@ def small(method, preset):
         options |= {f"estimators.{place}.fidelity.{name}": value for name, value in sizes.items() if value is not None}
         if rung.get("stop"):
             options[f"estimators.{place}.stop"] = place + 1
+    if tree["prescreen"]:
+        sizes = {"width": 2, "depth": 3, "resolution": 8}
+        options |= {f"prescreen.estimator.fidelity.{name}": value for name, value in sizes.items()}
     known = [name for name in options if name != "space.cells" or "cells" in tree["space"]]
     return [word for name in known for word in ("--set", f"{name}={options[name]}")]
 
@@ -50,7 +54,7 @@ def test_every_preset_completes_and_makes_its_parts(method, preset):
     tree, problem, strategy = parts(method, preset)
     assert (tree["method"], tree["preset"]) == (method, preset)
     assert config.complete(tree) == tree
-    assert problem.minimised == tuple(tree["objectives"]) and problem.minimised[0] == "error"
+    assert problem.minimised == tuple(tree["objectives"]) and problem.minimised[0] == ("freedom" if preset == "untrained" else "error")
     assert (problem.space.in_channels, problem.space.classes, problem.space.resolution) == (1, 10, 28)
     assert problem.space.auxiliary == (problem.estimators[0].task.recipe.auxiliary > 0), "a loss without its head"
     assert strategy.ask(np.random.default_rng(0)) is not None
@@ -159,11 +163,38 @@ def test_amoebanet_has_the_numbers_of_its_paper():
     assert [reductions[0], reductions[1] - reductions[0] - 1, 10 - reductions[1]] == [3, 3, 3], "N = 3 normal cells"
 
 
-@pytest.mark.parametrize("method", ["nsganet", "amoebanet", "econas"])
-def test_laptop_presets_differ_from_eeea_in_how_they_search_only(method):
+@pytest.mark.parametrize(
+    ("method", "own"),
+    [("nsganet", set()), ("amoebanet", set()), ("econas", {"estimators", "trials"}), ("rwe", {"prescreen"})],
+)
+def test_laptop_presets_differ_from_eeea_in_how_they_search_only(method, own):
     one, other = config.resolve(method, "laptop"), config.resolve("eeea", "laptop")
-    different = {key for key in one if one[key] != other[key]} - {"method", "strategy"}
-    assert different == ({"estimators", "trials"} if method == "econas" else set())
+    assert {key for key in one if one[key] != other[key]} - {"method", "strategy"} == own
+
+
+@pytest.mark.parametrize("preset", ["paper", "darts", "macro"])
+def test_rwe_rates_by_the_error_of_a_trained_last_layer(preset):
+    """Hu et al. 2021 and 2023: only the linear classifier is trained; two objectives; NSGA-Net's search."""
+    tree, problem, strategy = parts("rwe", preset)
+    (rwe,) = problem.estimators
+    assert isinstance(rwe, RandomWeights) and rwe.values == ("error",)
+    assert (rwe.features, rwe.pool, rwe.head, rwe.images) == ("last", 1, "sgd", 0)
+    assert problem.minimised == ("error", "macs") and not tree["limits"]
+    search, _, twin = parts("nsganet", "macro" if preset == "macro" else "paper")
+    assert isinstance(strategy, NSGA2) and tree["strategy"] == search["strategy"]
+    assert (strategy.population, strategy.offspring) == (twin.population, twin.offspring)
+    if preset == "darts":
+        assert (problem.space.blocks, len(problem.space.operations), problem.space.concat) == (4, 7, "all")
+    else:
+        assert tree["space"] == search["space"]
+
+
+def test_rwe_on_a_laptop_looks_at_ten_networks_for_each_that_it_trains():
+    tree, problem, _ = parts("rwe", "laptop")
+    look, train = problem.estimators
+    assert problem.looks == 1 and tree["prescreen"]["candidates"] == 10
+    assert isinstance(look, RandomWeights) and look.values == ("freedom",) and isinstance(train, Train)
+    assert replace(look.fidelity, samples=train.fidelity.samples) == train.fidelity, "at the size that is trained"
 
 
 @pytest.mark.parametrize(("beta", "name"), [("3M", "A"), ("4M", "B"), ("5M", "C"), ("inf", "EA")])

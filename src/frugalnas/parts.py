@@ -66,7 +66,7 @@ def problem_of(tree: Tree, table: Table | None = None, folder: Path | None = Non
     ladder = [*zip(tree["estimators"], _starts(tree["estimators"]), strict=True)]
     estimators = tuple(config.make("estimators", entry, given | {"start": start}) for entry, start in ladder)
     look = [tree["prescreen"]["estimator"]] if tree["prescreen"] else []
-    looks = tuple(config.make("estimators", entry, {"task": task, "space": space}) for entry in look)
+    looks = tuple(config.make("estimators", entry, given) for entry in look)
     for entry in (*look, *tree["estimators"]):
         if entry.get("fidelity"):
             space.at(construct(Fidelity, entry["fidelity"]))  # refuses a size that cannot be built

@@ -1,9 +1,9 @@
 """Configurations that differ in nothing but strategy and ladder, so that what they lead to can be compared.
 
 Held equal: data, task, space, objectives, limits, budget, seeds, one thread, and the last estimator of every ladder,
-the referee, as values compare only where the same estimator gave them. A method keeps its own strategy and the rungs
-below: those that stop part-way through a training become parts of the referee's, those that share weights keep their
-kind at the referee's size.
+the referee, as values compare only where the same estimator gave them. A method keeps its own strategy, its own look at
+networks before they are rated, and the rungs below: those that stop part-way through a training become parts of the
+referee's, those that share weights keep their kind at the referee's size.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ def _shared(first: Tree, layers: Sequence[Mapping[str, Any]], table: Mapping[str
         fidelity = referee["fidelity"]
         referee["fidelity"] = {**fidelity, "epochs": max(parts, fidelity["epochs"])}
     tree = {**first, "executor": first["executor"] | {"workers": 1, "threads": 1}, "estimators": [referee], "seed": 0}
+    if not any(layer.get("prescreen") for layer in layers):
+        tree["prescreen"] = None  # a method's own
     if table is not None:
         benchmark = Table(**table).benchmark
         columns = {"validation": benchmark.validation, "test": benchmark.test}
@@ -127,9 +129,18 @@ def _searched(name: str, own: Tree, base: Tree, layers: Sequence[Mapping[str, An
     elif referee["type"] == "table":
         strategy, ladder = _on_one_rung(strategy), [referee]
     else:
+        _check_trains(own["estimators"][-1]["type"], referee["type"])
         ladder = [*_rungs(own["estimators"], referee), referee]
-    tree = base | {"method": name, "preset": own["preset"], "strategy": strategy, "estimators": ladder}
+    looks = own["prescreen"] if referee["type"] != "table" and name != RANDOM else None
+    own_way = {"strategy": strategy, "estimators": ladder, "prescreen": base["prescreen"] or looks}
+    tree = base | {"method": name, "preset": own["preset"]} | own_way
     return config.complete({**tree, "strategy": _paced(config.complete(tree))})
+
+
+def _check_trains(last: str, referee: str) -> None:
+    """Raise InputError for a method that never trains, which the referee would make into another."""
+    if last not in ("train", referee):
+        raise InputError(f"its networks are rated by {last!r} alone: expected a preset whose last estimator is 'train'")
 
 
 def _paced(tree: Tree) -> Tree:

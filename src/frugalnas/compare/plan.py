@@ -41,7 +41,7 @@ class Plan:
                 raise InputError(f"unknown method {method!r}: {nearest(method, [*METHODS])}")
             if config.complete(tree) != tree or tree["method"] != method:
                 raise InputError(f"{method}: no complete configuration of it")
-            own = ("method", "preset", "strategy", "estimators")
+            own = ("method", "preset", "strategy", "estimators", "prescreen")
             referees.append({k: v for k, v in tree.items() if k not in own} | {"referee": tree["estimators"][-1]})
         if any(referee != referees[0] for referee in referees):
             raise InputError("the configurations differ in more than strategies and ladders")
