@@ -50,17 +50,11 @@ ARMS: dict[str, Callable[[Path, str, int, float], record.Record]] = {
     "random": lambda folder, *given: searched(folder, tree_of("random", "laptop", *given)),
     "nsga2": lambda folder, *given: searched(folder, tree_of("nsganet", "laptop", *given)),
     "prescreen": lambda folder, *given: searched(
-        folder, tree_of("nsganet", "laptop", *given, prescreen={"candidates": 10, "estimator": look()})
+        folder, tree_of("nsganet", "laptop", *given, prescreen={"candidates": 10})
     ),
     "rwe": lambda folder, *given: searched(folder, tree_of("rwe", "laptop", *given)),
     "untrained": untrained,
 }
-
-
-def look() -> Tree:
-    """`auto` at the size of networks that is trained."""
-    sizes = config.resolve("eeea", "laptop")["estimators"][0]["fidelity"]
-    return {"type": "auto", "fidelity": {key: sizes[key] for key in ("resolution", "width", "depth")}}
 
 
 def measured(found: record.Record) -> tuple[float, float, int]:

@@ -48,7 +48,9 @@ def test_what_is_not_finite_is_below_everything() -> None:
 
 
 @given(
-    st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=20), st.floats(-1e7, 1e7), st.floats(min_value=1e-3, max_value=1e6)
+    st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=20),
+    st.floats(-1e7, 1e7),
+    st.floats(min_value=1e-3, max_value=1e6),
 )
 def test_a_better_score_has_a_place_that_is_no_worse(references: list[float], score: float, more: float) -> None:
     lower, higher = place(score, references), place(score + more, references)
@@ -100,7 +102,9 @@ def test_references_are_kept_in_the_run_folder(tmp_path, monkeypatch) -> None:
     assert kept.evaluate(GOOD, SPACE, 3) == first
 
 
-@pytest.mark.parametrize("content", [b"", b"[", b"[]", b'{"of": 1}', b'{"of": "x", "scores": {"meco": [1]}}', b"[" * 10**5])
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"[]", b'{"of": 1}', b'{"of": "x", "scores": {"meco": [1]}}', b"[" * 10**5]
+)
 def test_references_of_something_else_are_rated_anew(tmp_path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     kept = replace(QUICK, folder=tmp_path)

@@ -201,3 +201,17 @@ def test_every_strategy_is_configured_by_its_constructor(name):
 
 class _Digits:
     domains = (3,) * 8
+
+
+def test_a_look_has_the_size_of_what_it_chooses_for_unless_it_is_told():
+    tree = config.resolve("eeea", layers=[{"prescreen": {"candidates": 4}}])
+    look, rung = tree["prescreen"]["estimator"], tree["estimators"][0]["fidelity"]
+    assert look["type"] == "auto"
+    assert {key: look["fidelity"][key] for key in ("width", "depth", "resolution")} == {
+        key: rung[key] for key in ("width", "depth", "resolution")
+    }
+    assert (look["fidelity"]["epochs"], look["fidelity"]["samples"]) == (1, 1.0) != (rung["epochs"], rung["samples"])
+    assert config.complete(tree) == tree
+    other = {"candidates": 4, "estimator": {"type": "zero_cost", "fidelity": {"width": 3}}}
+    told = config.resolve("eeea", layers=[{"prescreen": other}])["prescreen"]["estimator"]["fidelity"]
+    assert (told["width"], told["depth"]) == (3, None)

@@ -54,7 +54,9 @@ def test_every_preset_completes_and_makes_its_parts(method, preset):
     tree, problem, strategy = parts(method, preset)
     assert (tree["method"], tree["preset"]) == (method, preset)
     assert config.complete(tree) == tree
-    assert problem.minimised == tuple(tree["objectives"]) and problem.minimised[0] == ("freedom" if preset == "untrained" else "error")
+    assert problem.minimised == tuple(tree["objectives"]) and problem.minimised[0] == (
+        "freedom" if preset == "untrained" else "error"
+    )
     assert (problem.space.in_channels, problem.space.classes, problem.space.resolution) == (1, 10, 28)
     assert problem.space.auxiliary == (problem.estimators[0].task.recipe.auxiliary > 0), "a loss without its head"
     assert strategy.ask(np.random.default_rng(0)) is not None

@@ -29,8 +29,8 @@ def _estimators() -> dict[str, str]:
 
 
 def _scores() -> dict[str, str]:
-    from frugalnas.scores.rating import SIZES  # these import torch
     from frugalnas.scores import SCORES
+    from frugalnas.scores.rating import SIZES  # these import torch
 
     return {name: _first_line(score) for name, score in {**SCORES, **SIZES}.items()}
 

@@ -134,19 +134,26 @@ def complete(tree: Tree) -> Tree:
             result[section] = [part(section, entry, f"{section}.{i}") for i, entry in enumerate(given)]
         else:
             result[section] = part(section, given, section)
-    result["prescreen"] = _prescreen(tree.get("prescreen"))
+    result["prescreen"] = _prescreen(tree.get("prescreen"), result["estimators"][0])
     return result
 
 
-def _prescreen(given: Any) -> Tree | None:
-    """The section of pre-screening: the arguments of `Prescreened`, and the `estimator` that looks at networks."""
+def _prescreen(given: Any, rung: Tree) -> Tree | None:
+    """The section of pre-screening: the arguments of `Prescreened`, and the `estimator` that looks at networks.
+
+    Unless its fidelity is given, it looks at them at the size that `rung`, the first of the ladder, rates them at.
+    """
     if given is None:
         return None
     table = as_table(given, "prescreen")
     rest = {key: value for key, value in table.items() if key != "estimator"}
     section = filled(Prescreened, rest, "prescreen", _GIVEN["prescreen"])
     check_settings(section["candidates"], section["least"])
-    return {**section, "estimator": part("estimators", table.get("estimator", {"type": LOOK}), "prescreen.estimator")}
+    look = as_table(table.get("estimator", {"type": LOOK}), "prescreen.estimator")
+    kind = _estimators().get(str(look.get("type")))
+    if kind and "fidelity" not in look and "fidelity" in inspect.signature(kind).parameters and rung.get("fidelity"):
+        look = {**look, "fidelity": {key: rung["fidelity"][key] for key in ("resolution", "width", "depth")}}
+    return {**section, "estimator": part("estimators", look, "prescreen.estimator")}
 
 
 def placed(tree: Tree) -> Tree:

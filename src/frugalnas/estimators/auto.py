@@ -79,11 +79,11 @@ class Auto:
         alone = replace(self, folder=None)
         file = self.folder and self.folder / FILE
         if file is None:
-            return _rated(alone, space)
+            return _rated(alone, space)  # type: ignore[arg-type]
         key = f"{alone} {space}"
         known = _read(file, key, self.scores)
         if known is None:
-            known = _rated(alone, space)
+            known = _rated(alone, space)  # type: ignore[arg-type]
             with suppress(OSError, InputError):  # on a full disk the next worker rates them again
                 write_atomically(file, json.dumps({"of": key, "scores": known}).encode())
         return known

@@ -59,7 +59,9 @@ class ZeroCost:
         image to output. Raises FloatingPointError where none is finite."""
         sized, batch = space.at(self.fidelity), self.batch()
         draws = [
-            rate(self.scores, space, sized, candidate.genotype, self.task.attach, batch, draw_seed(seed, draw), self.init)
+            rate(
+                self.scores, space, sized, candidate.genotype, self.task.attach, batch, draw_seed(seed, draw), self.init
+            )
             for draw in range(self.draws)
         ]
         means = {name: fmean(each[name] for each in draws) for name in self.scores}

@@ -142,7 +142,7 @@ class Step:
 
 @dataclass
 class Steps:
-    """In order, the steps by the number of the value that each makes; value 0 is the input, `results` what is wanted."""
+    """In order, the steps by the number of the value that each makes. Value 0 is the input, `results` what is wanted."""
 
     made: dict[int, Step]
     results: tuple[int, ...]
@@ -183,9 +183,9 @@ class _Tracer(fx.Tracer):
 
 
 def read(network: nn.Module) -> Steps:
-    """The steps of `network.features`, which must do the same for every input. Equal poolings and rectifications are one.
+    """The steps of `network.features`, which must do the same for every input.
 
-    Raises torch.fx.proxy.TraceError where what is done depends on the input.
+    Equal poolings and rectifications are one. Raises torch.fx.proxy.TraceError where what is done depends on the input.
     """
     nodes = _Tracer().trace(network).nodes
     values: dict[fx.Node, int] = {}
@@ -197,7 +197,7 @@ def read(network: nn.Module) -> Steps:
             continue
         reads = tuple(values[each] for each in node.all_input_nodes)
         if node.op == "output":
-            steps.results = tuple(values[each] for each in node.args[0])  # type: ignore[union-attr]
+            steps.results = tuple(values[each] for each in node.args[0])
             continue
         operation = _operation(node, network)
         if operation is None:

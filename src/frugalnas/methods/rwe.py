@@ -60,12 +60,12 @@ MACRO: dict[str, Any] = nsganet.MACRO | {
 }
 
 _SMALL = {key: eeea.LAPTOP["estimators"][-1]["fidelity"][key] for key in ("resolution", "width", "depth")}
-_FREEDOM: dict[str, Any] = {"type": "random_weights", "scores": ["freedom"], "fidelity": _SMALL}
+_FREEDOM: dict[str, Any] = {"type": "random_weights", "scores": ["freedom"]}
 
 LAPTOP: dict[str, Any] = nsganet.LAPTOP | {"prescreen": {"candidates": 10, "estimator": _FREEDOM}}
 
 UNTRAINED: dict[str, Any] = nsganet.LAPTOP | {
-    "estimators": [_FREEDOM],
+    "estimators": [_FREEDOM | {"fidelity": _SMALL}],
     "objectives": ["freedom", "macs", "params"],
     "strategy": nsganet.LAPTOP["strategy"] | {"population": 20, "offspring": 10},
     "trials": 200,
