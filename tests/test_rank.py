@@ -232,7 +232,8 @@ class TestWhatIsFound:
         (tmp_path / "some.csv").write_text("".join([lines[0], *known]))
         more = ("--set", f"estimators.table.path={tmp_path / 'some.csv'}")
         assert run(*ranking(table, data, tmp_path / "o", *more, estimators="table")) == 0
-        assert re.search(r"table:test_error .*\s2\s", capsys.readouterr().out)
+        said = capsys.readouterr().out
+        assert re.search(r"table:test_error .*\s2\s", said) and re.search(r"\n1 failed: NotInTable: .* is not in", said)
         row = table_of(tmp_path / "o")["table:test_error"]
         truth = [1 - table_rows(40)[NasBench201().from_string(name)][1] / 100 for name in names]
         own = [*truth[:6], 1.0, 1.0]

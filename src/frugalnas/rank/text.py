@@ -6,8 +6,10 @@ from pathlib import Path
 
 from frugalnas.rank.findings import BEST, GIVEN, Findings, Rating
 from frugalnas.rank.truth import LEAST_NETWORKS
+from frugalnas.record import reasons
 from frugalnas.report import amount, table
 
+MOST_REASONS = 5  # why ratings failed, the most frequent
 HEADER = (
     "score",
     "Spearman (95 %)",
@@ -61,9 +63,9 @@ def notes(findings: Findings) -> list[str]:
         lines.append("failed: networks without a finite score, which count as the worst")
     if any(rating.seconds is not None for rating in findings.rated):
         lines.append("seconds: of one network on one core, the median")
-    if any(rating.together > 1 for rating in findings.rated):
+    if any(rating.together > 1 and rating.seconds is not None for rating in findings.rated):
         lines[-1] += "; * of several scores together, which one estimator gives"
-    return lines
+    return lines + [f"{number:,} {reason}" for reason, number in reasons(findings.record.trials)[:MOST_REASONS]]
 
 
 def verdict(findings: Findings) -> str:
