@@ -454,6 +454,17 @@ def test_a_cheap_rating_that_is_no_error_is_compared_with_the_trained_networks_b
     assert rows["params"][1].startswith(f"{stats.spearmanr(counted, range(5)).statistic:.2f} (")
 
 
+def test_the_look_of_prescreening_is_compared_with_what_was_trained(tmp_path):
+    looks = [Trial(n, Candidate((n,)), "done", {"rating": float(n), "params": 1.0}) for n in range(7)]
+    trained = [
+        Trial(7 + n, Candidate((n,), 1), "done", {"error": 0.1 * n, "params": 1.0, "macs": 1.0}) for n in range(1, 6)
+    ]
+    config = CONFIG | {"data": {"source": "x"}, "prescreen": {"candidates": 2}}
+    found = effort.agreement(record.load(journal(tmp_path, {"config": config}, [*looks, *trained])))
+    assert [(each.name, each.place, each.networks) for each in found] == [("rating", "a look", 5)]
+    assert found[0].spearman.value == pytest.approx(1.0)
+
+
 def test_the_hypervolume_grows_as_the_front_does(tmp_path):
     values = [(0.5, 10.0), (0.9, 90.0), (0.1, 50.0), (0.5, 50.0), (0.3, 30.0)]
     given = [Trial(n, Candidate((n,)), "done", {"error": a, "params": b}) for n, (a, b) in enumerate(values)]

@@ -142,7 +142,7 @@ class Step:
 
 @dataclass
 class Steps:
-    """In order, the steps by the number of the value that each makes. Value 0 is the input, `results` what is wanted."""
+    """In order, the steps by the number of the value that each makes. Value 0 is the input, `results` are wanted."""
 
     made: dict[int, Step]
     results: tuple[int, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from frugalnas import pareto
-from frugalnas.core import IMAGES, Genotype
+from frugalnas.core import IMAGES, Genotype, Trial
 from frugalnas.objectives.count import COSTS
 from frugalnas.objectives.latency import LATENCY
 from frugalnas.ranking import Estimate, estimate_spearman
@@ -68,38 +68,40 @@ def growth(record: Record) -> Growth | None:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a value orders `networks` that were rated on two rungs, beside the first objective on the higher.
+    """How a value orders `networks` that were rated twice, beside the first objective on the higher rung.
 
-    `rung`: that of the value; None for a cost, of which more is taken as better.
+    `place`: where the value is from, such as "rung 0" or "a look"; "" for a cost, of which more is taken as better.
     """
 
     name: str
-    rung: int | None
+    place: str
     networks: int
     spearman: Estimate
 
 
 def agreement(record: Record, space: Any = None) -> tuple[Agreement, ...]:
-    """How far each rung below the highest orders networks as that does by the first objective, from those on both.
+    """How far cheaper ratings order networks as the highest rung does by the first objective, from those with both.
 
-    The nearest rung first, by each value that it gave; then, where the `space` is known, what counting reaches on the
-    same networks. Values of fewer than LEAST networks, and those that are all equal, are left out; nothing where no
-    value of a rung is left.
+    The nearest rung first, the look of pre-screening last, by each value given there; then, where the `space` is known,
+    what counting reaches on the same networks. Values of fewer than LEAST networks, and those that are all equal, are
+    left out; nothing where no value is left.
     """
     first, top = record.objectives[0], record.front[0].candidate.rung
-    truth = {g: values[first] for g, values in _rated(record, top).items() if first in values}
+    truth = {g: values[first] for g, values in _rated(record.trials, top).items() if first in values}
+    places = {f"rung {rung}": _rated(record.trials, rung) for rung in reversed(record.rungs) if rung < top}
+    places["a look"] = _rated(record.looks, 0)
     found: list[Agreement | None] = []
     both: set[Genotype] = set()
-    for rung in sorted((rung for rung in record.rungs if rung < top), reverse=True):
-        rated = {g: values for g, values in _rated(record, rung).items() if g in truth}
+    for place, everything in places.items():
+        rated = {g: values for g, values in everything.items() if g in truth}
         both |= rated.keys()
         for name in dict.fromkeys([first, *(name for values in rated.values() for name in values)]):
             if is_score(name):
-                found.append(_agreement(name, rung, truth, {g: v[name] for g, v in rated.items() if name in v}))
+                found.append(_agreement(name, place, truth, {g: v[name] for g, v in rated.items() if name in v}))
     if space is not None and any(found):
         for name in BASELINES:
             column = {genotype: -COSTS[name](space, genotype) for genotype in truth if genotype in both}
-            found.append(_agreement(name, None, truth, column))
+            found.append(_agreement(name, "", truth, column))
     return tuple(each for each in found if each)
 
 
@@ -108,22 +110,22 @@ def is_score(name: str) -> bool:
     return name not in (*COSTS, LATENCY, IMAGES) and not name.endswith(("_std", "_ci"))
 
 
-def _rated(record: Record, rung: int) -> dict[Genotype, dict[str, float]]:
+def _rated(trials: Iterable[Trial], rung: int) -> dict[Genotype, dict[str, float]]:
     """The finite values of networks on a rung, without those that repeat another."""
     return {
         trial.candidate.genotype: {name: value for name, value in trial.values.items() if math.isfinite(value)}
-        for trial in record.trials
+        for trial in trials
         if trial.status == "done" and not trial.reason and trial.candidate.rung == rung
     }
 
 
 def _agreement(
-    name: str, rung: int | None, truth: Mapping[Genotype, float], column: Mapping[Genotype, float]
+    name: str, place: str, truth: Mapping[Genotype, float], column: Mapping[Genotype, float]
 ) -> Agreement | None:
     own, true = [*column.values()], [truth[genotype] for genotype in column]
     if len(own) < LEAST or len({*own}) == 1 or len({*true}) == 1:  # nothing is ordered where all are equal
         return None
-    return Agreement(name, rung, len(own), estimate_spearman(own, true, np.random.default_rng(0)))
+    return Agreement(name, place, len(own), estimate_spearman(own, true, np.random.default_rng(0)))
 
 
 def costs(record: Record) -> list[tuple[str, str]]:

@@ -157,11 +157,11 @@ def _rungs(record: Record) -> str:
 
 
 def _cheap(record: Record, space: Any) -> str:
-    """How far values of the rungs below order networks as the rung that is compared does."""
+    """How far values of the rungs below, or of looks, order networks as the rung that is compared does."""
     found = agreement(record, space) if record.front else ()
     rows = [
         [
-            each.name if each.rung is None else f"{each.name} of rung {each.rung}",
+            f"{each.name} of {each.place}" if each.place else each.name,
             f"{each.networks:,}",
             f"{each.spearman}",
         ]
@@ -170,10 +170,10 @@ def _cheap(record: Record, space: Any) -> str:
     if not rows:
         return ""
     meaning = (
-        f"How well values of cheaper rungs order networks as the {record.objectives[0]} of rung "
+        f"How well cheaper ratings order networks as the {record.objectives[0]} of rung "
         f"{record.front[0].candidate.rung} does, from those that both rated: 1 is the same order, 0 none in common. "
-        "Below them is what counting reaches without any rating, more being better. Only the best of a rung come to "
-        "the next, and these differ less: among all networks they may agree better."
+        "Below them is what counting reaches without any rating, more being better. Only the best by a "
+        "cheap rating come to the careful one, and these differ less: among all networks they may agree better."
     )
     table = table_of("", ["order by", "networks", "Spearman (95 %)"], [[*map(escape, row)] for row in rows])
     return f'<h2>How well cheap ratings told</h2><p class="quiet">{escape(meaning)}</p>{table}'
