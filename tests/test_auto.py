@@ -62,7 +62,7 @@ def test_the_rating_is_the_mean_of_the_logarithms_of_places() -> None:
     assert tuple(values) == QUICK.values == ("rating", "meco", "synflow", "more_macs")
     images, labels = TASK.sample("train", QUICK.fidelity, 16)
     batch = TASK.normalisation()(images), labels
-    own = rate(QUICK.scores, SPACE, SPACE.at(QUICK.fidelity), GOOD.genotype, TASK.attach, batch, 3)
+    own = rate(QUICK.scores, SPACE, SPACE.at(QUICK.fidelity), GOOD.genotype, TASK.attach, batch, 3, most=16)
     known = QUICK.rate_references(SPACE)
     assert all(len(column) == 6 for column in known.values())
     expected = -np.mean([math.log(place(own[name], known[name])) for name in QUICK.scores])

@@ -535,3 +535,34 @@ def test_a_search_can_minimise_a_score_and_a_cost() -> None:
     assert trial.values["params"] == 1234
     assert trial.values["naswot"] < 0
     assert trial.values["more_params"] < 0
+
+
+def test_features_span_the_batch_as_their_singular_values_say() -> None:
+    """Two channels, each averaged over its pixels: first independent, then equal but for a factor."""
+    images = torch.zeros(4, 2, 2, 2)
+    images[:, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None]
+    images[:, 1] = torch.tensor([1.0, 1.0, -1.0, -1.0])[:, None, None]
+    network, labels = chain((Conv(2, 2),), side=2), torch.zeros(4, dtype=torch.int64)
+    with torch.no_grad():
+        network.nodes[0][0].weight.copy_(torch.eye(2)[..., None, None])
+        found = {name: score(name, network, images, labels) for name in ("freedom", "effective_rank")}
+        assert found["freedom"] == pytest.approx(2 / (1 + 1e-4)) and found["effective_rank"] == pytest.approx(2)
+        assert score("log_determinant", network, images, labels) == pytest.approx(math.log(1 + 1e-4))
+        network.nodes[0][0].weight[1] = 3 * network.nodes[0][0].weight[0]
+    assert score("freedom", network, images, labels) == pytest.approx(2 / (2 + 1e-4))
+    assert score("effective_rank", network, images, labels) == pytest.approx(1)
+    assert score("log_determinant", network, images, labels) == pytest.approx((math.log(2 + 1e-4) + math.log(1e-4)) / 2)
+
+
+def test_a_score_takes_the_images_that_are_usual_for_it_of_one_batch() -> None:
+    both = ZeroCost(TASK, Fidelity(resolution=16), ("naswot", "freedom")).evaluate(CANDIDATE, SPACE, 1)
+    images, labels = TASK.sample("train", Fidelity(resolution=16), 256)
+    network = fresh_network(1)
+    few, many = TASK.normalisation()(images)[:64], TASK.normalisation()(images)
+    assert both["naswot"] == -SCORES["naswot"](network, few, labels[:64], drawn(draw_seed(1, 0)))
+    assert both["freedom"] == -SCORES["freedom"](network, many, labels, drawn(draw_seed(1, 0)))
+
+
+def fresh_network(seed: int) -> nn.Module:
+    torch.manual_seed(draw_seed(seed, 0))
+    return TASK.attach(SPACE.at(Fidelity(resolution=16)).build(CANDIDATE.genotype))

@@ -30,7 +30,7 @@ import numpy as np
 
 from frugalnas.core import Candidate, Fidelity, Genotype, InputError, Space
 from frugalnas.layers.initialise import draw_seed
-from frugalnas.scores.rating import check_scores, rate
+from frugalnas.scores.rating import BATCH, check_scores, rate
 from frugalnas.store import write_atomically
 from frugalnas.tasks.classification import Classification
 from frugalnas.variation import random_genotype
@@ -44,24 +44,26 @@ Column = tuple[float, ...]
 class Auto:
     """The vote of `scores`, as the value `rating`, and the scores themselves, negated.
 
-    `fidelity`: size of the network and resolution of the images; its epochs play no part. `images` in the batch that
-    the scores look at. `references`: random networks that places are taken among; rating them takes as long as rating
-    so many candidates, once in a run: with `folder` they are kept there for other workers and sessions. A score that is
-    not finite takes the last place. Raises InputError for an unknown score and for numbers out of range.
+    `fidelity`: size of the network and resolution of the images; its epochs play no part. `images` in the batch that a
+    score looks at, None = what is usual for it. `references`: random networks that places are taken among; rating them
+    takes as long as rating so many candidates, once in a run: with `folder` they are kept there for other workers and
+    sessions. A score that is not finite takes the last place. Raises InputError for an unknown score and for numbers
+    out of range.
     """
 
     task: Classification = field(default_factory=Classification)
     fidelity: Fidelity = field(default_factory=Fidelity)
-    scores: tuple[str, ...] = ("meco", "naswot", "az_expressivity", "more_macs")
-    images: int = 64
+    scores: tuple[str, ...] = ("meco", "swap", "log_determinant")
+    images: int | None = None
     references: int = 32
     folder: Path | None = None
 
     def __post_init__(self) -> None:
         check_scores(self.scores, "auto.scores")
         for name, least in (("images", 4), ("references", LEAST)):
-            if getattr(self, name) < least:
-                raise InputError(f"auto.{name} = {getattr(self, name)}: expected {least} or more")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"auto.{name} = {value}: expected {least} or more")
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -101,9 +103,10 @@ class Auto:
         return {name: tuple(row[name] for row in rows) for name in self.scores}
 
     def _scores(self, space: Space, genotype: Genotype, seed: int) -> dict[str, float]:
-        pixels, labels = self.task.sample("train", self.fidelity, self.images)
+        pixels, labels = self.task.sample("train", self.fidelity, self.images or BATCH)
         batch = self.task.normalisation()(pixels), labels
-        return rate(self.scores, space, space.at(self.fidelity), genotype, self.task.attach, batch, seed)
+        sized = space.at(self.fidelity)
+        return rate(self.scores, space, sized, genotype, self.task.attach, batch, seed, most=self.images)
 
 
 def place(score: float, references: Sequence[float]) -> float:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
 from frugalnas.layers.initialise import Init, draw_seed
-from frugalnas.scores.rating import check_scores, rate
+from frugalnas.scores.rating import BATCH, check_scores, rate
 from frugalnas.tasks.classification import Classification
 
 
@@ -31,14 +31,14 @@ class ZeroCost:
     """The scores named, negated, each averaged over `draws` of the weights.
 
     `fidelity`: size of the network and resolution of the images, and of which share of the training images they are
-    taken; its epochs play no part. `images` in the batch; 64 in most papers, 128 for naswot. `init`: of the
+    taken; its epochs play no part. `images` in the batch; None = what is usual for a score, 64 for most. `init`: of the
     convolutions; "default" keeps the network's own. Raises InputError for an unknown score and for values out of range.
     """
 
     task: Classification = field(default_factory=Classification)
     fidelity: Fidelity = field(default_factory=Fidelity)
     scores: tuple[str, ...] = ("meco", "az_expressivity", "naswot", "synflow")
-    images: int = 64
+    images: int | None = None
     draws: int = 1
     init: Init = "default"
 
@@ -47,8 +47,9 @@ class ZeroCost:
         if self.init not in get_args(Init):
             raise InputError(f"unknown init {self.init!r}: {nearest(self.init, get_args(Init))}")
         for name, least in (("images", 4), ("draws", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"zero_cost.{name} = {getattr(self, name)}: expected {least} or more")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"zero_cost.{name} = {value}: expected {least} or more")
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -73,5 +74,5 @@ class ZeroCost:
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """The images, normalised, in an order without a pattern, and their labels: the same for all candidates."""
-        pixels, labels = self.task.sample("train", self.fidelity, self.images)
+        pixels, labels = self.task.sample("train", self.fidelity, self.images or BATCH)
         return self.task.normalisation()(pixels), labels

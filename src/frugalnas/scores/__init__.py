@@ -16,8 +16,9 @@ from frugalnas.scores.codes import naswot, swap
 from frugalnas.scores.gradient import fisher, grad_norm, grasp, snip, zico
 from frugalnas.scores.meco import meco
 from frugalnas.scores.sensitivity import jacob_cov, synflow, zen
+from frugalnas.scores.spanned import effective_rank, freedom, log_determinant
 
-__all__ = ["SCORES", "Score", "az_nas"]
+__all__ = ["MANY", "SCORES", "USUAL", "Score", "az_nas"]
 
 Score = Callable[[nn.Module, Tensor, Tensor, torch.Generator], float]
 
@@ -36,4 +37,9 @@ SCORES: dict[str, Score] = {
     "az_expressivity": az_expressivity,
     "az_progressivity": az_progressivity,
     "az_trainability": az_trainability,
+    "freedom": freedom,
+    "log_determinant": log_determinant,
+    "effective_rank": effective_rank,
 }
+USUAL = 64  # images that a score looks at, as in most papers
+MANY = dict.fromkeys(("freedom", "log_determinant", "effective_rank"), 256)  # where that is too few

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from frugalnas.core import Genotype, InputError, Space, nearest
 from frugalnas.layers.initialise import Init, initialise
 from frugalnas.objectives import count
-from frugalnas.scores import SCORES
+from frugalnas.scores import MANY, SCORES, USUAL
 
 # More is better, as both are used in the field; by names of their own, as the costs `params` and `macs` are minimised.
 SIZES: dict[str, Callable[[Any, Genotype], float]] = {"more_params": count.params, "more_macs": count.macs}
+
+
+BATCH = max(USUAL, *MANY.values())  # images of which every score takes what is usual for it
 
 
 def rate(
@@ -26,11 +29,13 @@ def rate(
     batch: tuple[Tensor, Tensor],
     seed: int,
     init: Init = "default",
+    most: int | None = None,
 ) -> dict[str, float]:
     """Scores by name, larger is better; they may be infinite or no number.
 
     `space` counts the sizes, `sized` builds the network, `attach` brings it to the device of `batch`: images float and
-    normalised (N, C, H, W), and labels (N,). A score does not depend on which others are asked for.
+    normalised (N, C, H, W), and labels (N,), of which each score takes the first `most`, None = as many as is usual for
+    it. A score does not depend on which others are asked for.
     """
     values = {name: SIZES[name](space, genotype) for name in names if name in SIZES}
     if drawn := [name for name in names if name in SCORES]:
@@ -38,7 +43,9 @@ def rate(
             torch.manual_seed(seed)
             network = attach(sized.build(genotype))
             initialise(network, init)
-        values |= {name: SCORES[name](network, *batch, torch.Generator().manual_seed(seed)) for name in drawn}
+        for name in drawn:
+            images, labels = (part[: most or MANY.get(name, USUAL)] for part in batch)
+            values[name] = SCORES[name](network, images, labels, torch.Generator().manual_seed(seed))
     return {name: values[name] for name in names}
 
 
