@@ -353,7 +353,7 @@ def test_a_calibration_that_breaks_off_changes_no_later_rating(tmp_path, task, s
     expected = rate(estimator, space, ONE, 0)
     frozen = replace(estimator, fidelity=Fidelity(epochs=0))
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(CellNetwork, "embed", lambda _, x: (_ for _ in ()).throw(MemoryError))
+        patch.setattr(CellNetwork, "features", lambda self, x: (_ for _ in ()).throw(MemoryError))
         rate(frozen, space, ONE, 1)
     assert rate(estimator, space, ONE, 0) == expected
 

@@ -241,7 +241,8 @@ def test_programs_compute_what_networks_compute(kind: str, data: st.DataObject) 
     parts: Counter[tuple[str, tuple[int, ...]]] = Counter()
     for piece in pieces(plan):
         parts += operations(measure.torch_run(of_piece(piece)))
-    none = {key for key in (*network, *parts) if "zeros" in key[0] or "slice" in key[0]}
+    idle = ("zeros", "slice", "as_strided")  # which take next to no time
+    none = {key for key in (*network, *parts) if any(word in key[0] for word in idle)}
     assert {k: v for k, v in parts.items() if k not in none} == {k: v for k, v in network.items() if k not in none}
     assert onnx_model(program)
 

@@ -37,6 +37,7 @@ from frugalnas.variation import random_genotype
 
 FILE = "references.json"
 LEAST = 4  # references, among which a place says anything
+REPEATS = 100  # in a row, after which a space is taken to have no more networks
 Column = tuple[float, ...]
 
 
@@ -94,10 +95,11 @@ class Auto:
         """The scores of random networks of the space, different ones as far as it has so many."""
         rng = np.random.default_rng(self.task.data.seed)
         drawn: dict[Genotype, None] = {}
-        for _ in range(100 * self.references):
-            drawn[space.canonical(random_genotype(rng, space.domains))] = None
-            if len(drawn) == self.references:
-                break
+        repeats = 0
+        while len(drawn) < self.references and repeats < REPEATS:
+            genotype = space.canonical(random_genotype(rng, space.domains))
+            repeats = repeats + 1 if genotype in drawn else 0
+            drawn[genotype] = None
         seeds = (draw_seed(self.task.data.seed, number) for number in range(len(drawn)))
         rows = [self._scores(space, genotype, seed) for genotype, seed in zip(drawn, seeds, strict=True)]
         return {name: tuple(row[name] for row in rows) for name in self.scores}
