@@ -538,11 +538,11 @@ def test_a_search_can_minimise_a_score_and_a_cost() -> None:
 
 
 def test_features_span_the_batch_as_their_singular_values_say() -> None:
-    """Two channels, each averaged over its pixels: first independent, then equal but for a factor."""
-    images = torch.zeros(4, 2, 2, 2)
+    """Two channels of one pixel: first independent, then equal but for a factor."""
+    images = torch.zeros(4, 2, 1, 1)
     images[:, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None]
     images[:, 1] = torch.tensor([1.0, 1.0, -1.0, -1.0])[:, None, None]
-    network, labels = chain((Conv(2, 2),), side=2), torch.zeros(4, dtype=torch.int64)
+    network, labels = chain((Conv(2, 2),), side=1), torch.zeros(4, dtype=torch.int64)
     with torch.no_grad():
         network.nodes[0][0].weight.copy_(torch.eye(2)[..., None, None])
         found = {name: score(name, network, images, labels) for name in ("freedom", "effective_rank")}
@@ -556,7 +556,7 @@ def test_features_span_the_batch_as_their_singular_values_say() -> None:
 
 def test_a_score_takes_the_images_that_are_usual_for_it_of_one_batch() -> None:
     both = ZeroCost(TASK, Fidelity(resolution=16), ("naswot", "freedom")).evaluate(CANDIDATE, SPACE, 1)
-    images, labels = TASK.sample("train", Fidelity(resolution=16), 256)
+    images, labels = TASK.sample("train", Fidelity(resolution=16), 512)
     network = fresh_network(1)
     few, many = TASK.normalisation()(images)[:64], TASK.normalisation()(images)
     assert both["naswot"] == -SCORES["naswot"](network, few, labels[:64], drawn(draw_seed(1, 0)))

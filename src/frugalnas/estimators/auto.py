@@ -54,7 +54,7 @@ class Auto:
 
     task: Classification = field(default_factory=Classification)
     fidelity: Fidelity = field(default_factory=Fidelity)
-    scores: tuple[str, ...] = ("meco", "swap", "log_determinant")
+    scores: tuple[str, ...] = ("meco", "naswot", "freedom")
     images: int | None = None
     references: int = 32
     folder: Path | None = None

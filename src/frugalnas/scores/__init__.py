@@ -42,4 +42,4 @@ SCORES: dict[str, Score] = {
     "effective_rank": effective_rank,
 }
 USUAL = 64  # images that a score looks at, as in most papers
-MANY = dict.fromkeys(("freedom", "log_determinant", "effective_rank"), 256)  # where that is too few
+MANY = dict.fromkeys(("freedom", "log_determinant", "effective_rank"), 512)  # where that is too few

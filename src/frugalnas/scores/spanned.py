@@ -1,8 +1,8 @@
 """How richly untrained features span a batch of images: scores of random-weight evaluation without a classifier.
 
-Features are the last maps of every size, averaged over their pixels, with batch normalisations by the batch; the scores
-are those of `scores.spectrum`, with PENALTY. They want more images than there are features, or at least some hundred.
-Found by measurements, see docs/estimators.md; `estimators.random_weights` has them with more choices.
+Features are the last maps of every size, averaged over a grid of GRID x GRID cells, with batch normalisations by the
+batch; the scores are those of `scores.spectrum`, with PENALTY. They want some hundred images, better more than there
+are features. Found by measurements, see docs/estimators.md; `estimators.random_weights` has them with more choices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from frugalnas.scores import spectrum
 from frugalnas.scores.probe import probe
 from frugalnas.scores.spectrum import Spectrum
 
-PENALTY = 1e-4
+PENALTY, GRID = 1e-4, 2
 
 
 def freedom(network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
@@ -39,7 +39,7 @@ def effective_rank(network: nn.Module, images: Tensor, labels: Tensor, generator
 def _score(network: nn.Module, images: Tensor, of: Callable[[Spectrum], float]) -> float:
     with torch.inference_mode():
         maps: list[Tensor] = live(probe(network).train()).features(images)  # type: ignore[operator]
-        features = spectrum.pooled(maps, 1).cpu()
+        features = spectrum.pooled(maps, GRID).cpu()
         if not features.isfinite().all():
             return math.nan
         known, _ = spectrum.standardise(features, features[:0])
