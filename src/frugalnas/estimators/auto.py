@@ -56,7 +56,7 @@ class Auto:
     fidelity: Fidelity = field(default_factory=Fidelity)
     scores: tuple[str, ...] = ("meco", "naswot", "freedom")
     images: int | None = None
-    references: int = 32
+    references: int = 16
     folder: Path | None = None
 
     def __post_init__(self) -> None:
