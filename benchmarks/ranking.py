@@ -28,21 +28,25 @@ TABLES = {
     "macro": ("nasbench_macro_cifar10.csv.gz", 120, {}),
     "darts": ("darts_150.csv", 150, {"width": 16, "depth": 8}),
 }
+SHALLOW = {"fidelity": {"depth": 1}}  # one cell a stage, a fifth of the time
 AS_PUBLISHED = {"scores": ["error", "fit"], "features": "last", "pool": 1, "images": 1024, "head": "sgd"}
 STUDY = {  # one choice is changed at a time
-    "default": {},
-    "one cell a stage": {"fidelity": {"depth": 1}},
-    "half the width": {"fidelity": {"width": 8}},
-    "16 pixels": {"fidelity": {"resolution": 16}},
+    "one cell a stage": {},
+    "five cells a stage": {"fidelity": {}},
+    "half the width": {"fidelity": {"depth": 1, "width": 8}},
+    "16 pixels": {"fidelity": {"depth": 1, "resolution": 16}},
     "128 images": {"images": 128},
+    "1024 images": {"images": 1024},
     "last maps": {"features": "last"},
     "averaged to 1x1": {"pool": 1},
     "statistics of the batch": {"normalisation": "batch"},
-    "torch's initialisation": {"init": "default"},
+    "running statistics 0 and 1": {"normalisation": "default"},
+    "default initialisation": {"init": "default"},
     "orthogonal": {"init": "orthogonal"},
     "penalty 1e-2": {"penalty": 1e-2},
     "3 draws": {"draws": 3},
     "as published": AS_PUBLISHED,
+    "as published, five cells": AS_PUBLISHED | {"fidelity": {}},
 }
 
 
@@ -58,7 +62,7 @@ def estimators(fidelity: dict[str, int]) -> dict[str, dict[str, object]]:
 
 def study() -> dict[str, dict[str, object]]:
     """Random-weight evaluation in many ways, by label."""
-    return {label: {"type": "random_weights", "scores": [*SPANNED]} | given for label, given in STUDY.items()}
+    return {label: {"type": "random_weights", "scores": [*SPANNED]} | SHALLOW | given for label, given in STUDY.items()}
 
 
 def ranked(table: Path, images: Path, asked: dict[str, dict[str, object]], count: int, out: Path) -> str:
