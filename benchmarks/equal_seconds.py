@@ -1,6 +1,6 @@
 """Searches that look before they train, against those that train everything, at equal seconds on real images.
 
-    python benchmarks/equal_seconds.py [--seconds 90] [--seeds 5] [--data fashion-mini] [--out runs/equal_seconds]
+    python benchmarks/equal_seconds.py [--seconds 90] [--seeds 5] [--searches random nsga2 prescreen untrained]
 
 random: random search; nsga2: NSGA-II, each network trained; prescreen: the same with --prescreen 10 (estimator `auto`);
 rwe: the same with random features as the look (method rwe); untrained: NSGA-II over random features and size for half
@@ -75,11 +75,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--data", default="fashion-mini")
     parser.add_argument("--out", type=Path, default=Path("runs/equal_seconds"))
+    parser.add_argument("--searches", nargs="+", choices=[*ARMS], default=[*ARMS], help="nsga2 among them")
     given = parser.parse_args()
-    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in ARMS}
+    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in given.searches}
     for seed in range(given.seeds):
-        for name, arm in ARMS.items():  # interleaved, so that what else the machine does meets all alike
-            found[name].append(measured(arm(given.out / f"{name}-{seed}", given.data, seed, given.seconds)))
+        for name in given.searches:  # interleaved, so that what else the machine does meets all alike
+            found[name].append(measured(ARMS[name](given.out / f"{name}-{seed}", given.data, seed, given.seconds)))
             error, volume, trained = found[name][-1]
             print(f"seed {seed} {name:10} error {error:.4f} hypervolume {volume:.4f} trained {trained}", flush=True)
     rows = []
