@@ -112,9 +112,9 @@ class Study:
         try:
             while True:
                 enough = ""
-                while untold or len(pending) < executor.window:
+                while untold or self._room(pending, executor.window):
                     if self._left(minutes) == 0:
-                        return "minutes"
+                        return self._out_of_time(pending, tell)
                     if trials is not None and self.rated + sum(map(self._counts, pending)) >= trials:
                         enough = "trials"
                     elif images is not None and self.images >= images:
@@ -129,7 +129,7 @@ class Study:
                     return enough or "finished"
                 finished = self._finished(pending, self._left(minutes))
                 if not finished:
-                    return "minutes"
+                    return self._out_of_time(pending, tell)
                 for number in finished:
                     trial, seconds = self._outcome(number, pending.pop(number))
                     tell(trial, seconds)
@@ -143,6 +143,17 @@ class Study:
 
     def _left(self, minutes: float | None) -> float | None:
         return None if minutes is None else max(0.0, minutes * 60 - self.seconds)
+
+    def _out_of_time(self, pending: dict[int, Future[Rated]], tell: Callable[[Trial, float], None]) -> str:
+        """Tell what is finished and waits for its turn, before all else is given up."""
+        for number in sorted(number for number, future in pending.items() if future.done()):
+            tell(*self._outcome(number, pending.pop(number)))
+        return "minutes"
+
+    def _room(self, pending: Collection[int], window: int) -> bool:
+        """Whether there is room for one more. Looks have room of their own, as trainings beside them are told later."""
+        looks = sum(not self._counts(number) for number in pending)
+        return max(looks, len(pending) - looks) < window
 
     def _counts(self, number: int) -> bool:
         """Whether a trial under way counts as a rated one, and is no look."""
