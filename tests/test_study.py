@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -500,3 +502,64 @@ def test_a_limit_needs_a_cost():
 def test_objectives_that_are_only_limited_are_not_minimised():
     work = Problem(Digits(), (Objective("error"), Objective("total", total, 9.0, minimise=False)), (Noisy(),))
     assert work.minimised == ("error",)
+
+
+class Threads:
+    """An executor of threads, so that a test can hold up one candidate until others were rated."""
+
+    def __init__(self, window: int) -> None:
+        self.window, self._pool = window, ThreadPoolExecutor(8)
+
+    def submit(self, function, *arguments):
+        return self._pool.submit(function, *arguments)
+
+    def close(self):
+        self._pool.shutdown()
+
+
+class Calling:
+    """An estimator that is a function of the genotype."""
+
+    values = ("error",)
+
+    def __init__(self, function) -> None:
+        self.evaluate = lambda candidate, space, seed: {"error": function(candidate.genotype)}
+
+
+def test_looks_go_on_while_trainings_are_under_way():
+    """Two trainings end only when six looks are over, of which two at a time are under way beside them."""
+    looked, over, pair = [], threading.Event(), threading.Barrier(2, timeout=5)
+
+    def look(genotype):
+        pair.wait()
+        looked.append(genotype)
+        if len(looked) == 6:
+            over.set()
+        return 0.5
+
+    def train(genotype):
+        return 0.1 if over.wait(20) else math.nan
+
+    asked = [Candidate((i,) * 8, 1) for i in range(2)] + [Candidate((1, i, 2, 3, 3, 3, 3, 3)) for i in range(4)]
+    asked += [Candidate((2, i, 2, 2, 3, 3, 3, 3)) for i in range(2)]
+    two = replace(problem(), estimators=(Calling(look), Calling(train)), looks=1)
+    study, executor = Study(two, Listed(*asked)), Threads(3)
+    assert study.run(executor) == "finished"
+    executor.close()
+    assert [trial.candidate.rung for trial in study.trials] == [0] * 6 + [1] * 2
+    assert [trial.status for trial in study.trials] == ["done"] * 8 and (study.looked, study.rated) == (6, 2)
+
+
+def test_what_is_finished_when_time_is_up_is_told():
+    """The first of two is held up, so that the second waits for its turn until the end."""
+    over = threading.Event()
+
+    def rate(genotype):
+        return float(not over.wait(20)) if genotype[0] == 0 else 0.5
+
+    study, executor = Study(problem(estimator=Calling(rate)), Listed((0,) * 8, (1,) * 8)), Threads(2)
+    assert study.run(executor, minutes=0.5 / 60) == "minutes"
+    over.set()
+    executor.close()
+    assert [(trial.number, trial.values["error"]) for trial in study.trials] == [(1, 0.5)]
+    assert set(study.under_way) == {0}

@@ -75,14 +75,14 @@ class Troubled:
 
 
 class Listed:
-    """Asks for the genotypes it is given, then has nothing more."""
+    """Asks for the genotypes or candidates it is given, then has nothing more."""
 
-    def __init__(self, *genotypes: Genotype) -> None:
-        self.left = list(genotypes)
+    def __init__(self, *asked: Genotype | Candidate) -> None:
+        self.left = [each if isinstance(each, Candidate) else Candidate(each) for each in asked]
         self.told: list[Trial] = []
 
     def ask(self, rng: np.random.Generator) -> Candidate | None:
-        return Candidate(self.left.pop(0)) if self.left else None
+        return self.left.pop(0) if self.left else None
 
     def tell(self, trial: Trial) -> None:
         self.told.append(trial)
