@@ -6,7 +6,7 @@ pymoo's 100: few generations of 300). Genes are categories for Optuna and intege
 table lacks is a failed trial for ours; for the rivals it is infeasible, by the constraint that each of them offers,
 with error 1. It counts as an evaluation for all.
 
-    python benchmarks/compare_tables.py --data ../shared/data [--seeds 30] [--trials 300] [--workers 2]
+    python benchmarks/compare_tables.py --data PATH [--seeds 30] [--trials 300] [--workers 2]
 
 Prints the tables of `frugalnas compare`, all pairs of the final hypervolume and regret, and who wins.
 """

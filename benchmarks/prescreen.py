@@ -4,7 +4,7 @@ Strategies have the settings of their laptop presets (econas: its variant on one
 and Zen scores, a training the validation error after 200 epochs; minimised are the error alone, then error and
 parameters. A network that the table lacks is a look that failed: a third of them are.
 
-    python benchmarks/prescreen.py --data ../shared/data/nasbench [--seeds 20] [--trials 48] [--candidates 10]
+    python benchmarks/prescreen.py --data PATH [--seeds 20] [--trials 48] [--candidates 10]
 
 Prints for each the best error (mean over seeds and its standard error), the hypervolume of error and parameters (of the
 box to an error of 0.5 and 1.6 million parameters), and how many networks were looked at. "rating" is pre-screening

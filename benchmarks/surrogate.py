@@ -4,7 +4,7 @@ From each table so many random networks are learnt and all others, --rest at mos
 Features: `genes`, `costs` (parameters and multiply-accumulates) and `cheap` (of NAS-Bench-201 the published NWOT and
 Zen scores). The rows without a model are those single columns as they are.
 
-    python benchmarks/surrogate.py --data ../shared/data/nasbench [--repetitions 20] [--rest 2000]
+    python benchmarks/surrogate.py --data PATH [--repetitions 20] [--rest 2000]
 
 Prints Spearman's correlation with the errors; for each model also how many of the predicted networks are within two
 standard deviations (95.4 % would be, of a normal distribution), and the milliseconds of a fit on one thread.

@@ -4,7 +4,7 @@ The published are NASLib's for NAS-Bench-Suite-Zero (Krishnakumar et al., NeurIP
 tuple of operations is read in NASLib's numbering, and its parameters and multiply-accumulates are checked against ours.
 Weights and images are not the same as theirs, so that even the same score agrees in rank only.
 
-    python benchmarks/zero_cost.py --data ../shared/data [--networks 60] [--images 64] [--seed 0] [--scores snip,zen]
+    python benchmarks/zero_cost.py --data PATH [--networks 60] [--images 64] [--seed 0] [--scores snip,zen]
 
 Prints for each score Spearman's correlation of ours with theirs, of each with the validation accuracy, and the seconds
 of ours per network on one thread.

@@ -22,6 +22,7 @@ from frugalnas.layers.depthwise import DepthwiseConv2d
 from frugalnas.layers.initialise import draw_seed, initialise
 from frugalnas.scores.spectrum import effective_rank, freedom, log_determinant, pooled, spectrum, standardise
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces.nasbench201 import NasBench201
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.loop import Recipe
 from frugalnas.tasks.statistics import calibrate, embed
@@ -189,6 +190,14 @@ def test_initialisation_draws_every_convolution(init: str) -> None:
     assert all(not torch.equal(new, old) for new, old in zip(drawn, before, strict=True))
     initialise(untouched, "default")
     assert all(torch.equal(old, other) for old, other in zip(before, again, strict=True))
+
+
+def test_dense_convolutions_in_channels_last_order_can_be_orthogonal() -> None:
+    network = TASK.attach(NasBench201(channels=4, cells=1, **TASK.facts()).build((3, 1, 3, 0, 2, 3)))
+    initialise(network, "orthogonal")
+    weight = next(m.weight for m in network.modules() if isinstance(m, nn.Conv2d) and m.weight.shape[:2] == (4, 4))
+    rows = weight.flatten(1)
+    assert torch.allclose(rows @ rows.T, torch.eye(4), atol=1e-5)
 
 
 # --- the estimator

@@ -1,5 +1,4 @@
-"""Random-weight evaluation (RWE): an untrained network is rated by its features, on which at most a linear classifier
-is fitted.
+"""Random-weight evaluation (RWE): rate an untrained network by its features, and a linear classifier fitted to them.
 
 Hu, Cheng, He, Lu: "Multi-objective Neural Architecture Search with Almost No Training", EMO 2021, arXiv 2011.13591;
 Hu, Cheng, He, Lu, Wang, Zhang: "Accelerating Multi-Objective Neural Architecture Search by Random-Weight Evaluation",

@@ -7,15 +7,23 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 Init = Literal["kaiming_normal", "kaiming_uniform", "xavier", "orthogonal", "default"]
+
+
+@torch.no_grad()
+def _orthogonal(weight: Tensor) -> Tensor:
+    """Torch's own takes no weight in channels-last order."""
+    return weight.copy_(nn.init.orthogonal_(torch.empty(weight.shape)))
+
 
 INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "kaiming_normal": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
     "kaiming_uniform": partial(nn.init.kaiming_uniform_, mode="fan_out", nonlinearity="relu"),
     "xavier": nn.init.xavier_normal_,
-    "orthogonal": nn.init.orthogonal_,
+    "orthogonal": _orthogonal,
 }
 
 
