@@ -90,4 +90,4 @@ class Multiplier:
     @property
     def rank(self) -> int | None:
         """The R of `factors`."""
-        return self.factors and self.factors.rank
+        return None if self.factors is None else self.factors.rank
