@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -229,7 +231,7 @@ def test_usual_is_the_front_of_power_and_error(signed, bits):
     assert front[0].name == library.exact(signed, bits).name
     points = [(member.power_mw, member.errors().mae) for member in front]
     assert points == sorted(points, key=lambda point: (-point[0], point[1]))
-    assert all(one[1] < other[1] for one, other in zip(points, points[1:], strict=False))
+    assert all(one[1] < other[1] for one, other in pairwise(points))
     for member in library.family_members(signed, bits):
         assert any(
             power <= member.power_mw and mae <= member.errors().mae for power, mae in [*points, (0, nothing(member))]
