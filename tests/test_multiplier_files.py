@@ -75,10 +75,10 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 def test_the_wrong_signedness_is_noticed(tmp_path):
     signed, unsigned = binary(tmp_path / "s.bin", "8s-1-0-4", "<i2"), binary(tmp_path / "u.bin", "8u-1-0-4", "<u2")
-    assert "pass signed=True" in refusal(signed, signed=False)
-    assert "pass signed=False" in refusal(unsigned, signed=True)
+    assert "pass signed (--signed)" in refusal(signed, signed=False)
+    assert "leave out signed" in refusal(unsigned, signed=True)
     np.save(tmp_path / "s.npy", library.find("8s-1-0-4").table)
-    assert "pass signed=True?" in refusal(tmp_path / "s.npy", signed=False)
+    assert "pass signed (--signed)?" in refusal(tmp_path / "s.npy", signed=False)
 
 
 def test_big_endian_numbers_are_noticed(tmp_path):

@@ -78,7 +78,7 @@ def checked(values: NDArray[np.integer[Any]], signed: tuple[bool, bool], bits: i
         low, high = -(1 << width), (1 << width) - 1
     least, most = int(values.min()), int(values.max())
     if least < low or most > high:
-        hint = "; pass signed=True?" if least < 0 and not any(signed) else ""
+        hint = "; pass signed (--signed)?" if least < 0 and not any(signed) else ""
         raise InputError(f"{what}: products from {least:,} to {most:,}; expected {low:,} to {high:,}{hint}")
     table = values.astype(np.int32)
     if signed[0] == signed[1] and _likeness(table, _exact(signed[0], bits)) < 0.3:
@@ -93,7 +93,7 @@ def _refuse_other_readings(table: NDArray[np.int32], signed: bool, bits: int, wh
     if _likeness(other, _exact(not signed, bits)) > _LIKE:
         raise InputError(
             f"{what}: read as {_word(signed)} numbers these are no products, as {_word(not signed)} ones they are: "
-            f"pass signed={not signed}"
+            f"{'leave out' if signed else 'pass'} signed (--signed)"
         )
     if width == 16:
         swapped = ((patterns & 255) << 8) | (patterns >> 8)
@@ -122,7 +122,7 @@ def _likeness(table: NDArray[np.int32], exact: NDArray[np.int32]) -> float:
 def required_power(power_mw: float | None, what: str) -> float:
     """`power_mw`, which a table says nothing of. Raises InputError where it is missing or no power."""
     if power_mw is None:
-        raise InputError(f"{what}: a table says nothing of power: pass power_mw=..., of one multiplier in mW")
+        raise InputError(f"{what}: a table says nothing of power: pass power_mw (--power-mw), that of one multiplier")
     if not math.isfinite(power_mw) or power_mw < 0:
         raise InputError(f"{what}: power_mw = {power_mw!r}: expected mW, a finite number from 0")
     return float(power_mw)

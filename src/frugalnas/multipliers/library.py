@@ -15,6 +15,7 @@ from frugalnas.multipliers.multiplier import SIGN, SWAP, Multiplier
 from frugalnas.multipliers.published import EXACT, PUBLISHED
 
 VERSIONS = ("v2022", "master")  # of EvoApproxLib, whose names are not unique between them
+_LIKE_ONE = re.compile(r"(8(x\d+)?[su]-.*|mul8.*|.*\.(bin|npy|safetensors))(\+.*)?")
 _FAMILY = re.compile(r"8(?:x([2-7]))?([su])-(\d{1,2})-(\d{1,2})-(\d{1,2})")
 _CHANGES: dict[str, Callable[[Multiplier], Multiplier]] = {SWAP: Multiplier.swap, SIGN: Multiplier.sign_magnitude}
 
@@ -36,6 +37,11 @@ def find(name: str) -> Multiplier:
             found = _CHANGES[f"+{change}"](found)
         return found
     return _found(name)
+
+
+def looks_like_one(name: str) -> bool:
+    """Whether it can only be meant as the name or the file of a multiplier."""
+    return bool(_LIKE_ONE.fullmatch(name))
 
 
 def _found(name: str) -> Multiplier:
