@@ -134,6 +134,14 @@ def test_a_saved_multiplier_is_the_same(tmp_path, name):
         assert library.find(f"{path}+swap").sha256 == known.swap().sha256
 
 
+def test_a_file_that_changes_is_read_again(tmp_path):
+    path = tmp_path / "m.safetensors"
+    library.find("8s-2-0-5").save(path)
+    assert library.find(str(path)) is library.find(str(path))
+    library.find("8u-2-0-5+sign").save(path)
+    assert library.find(str(path)).name == "8u-2-0-5+sign"
+
+
 def test_a_saved_multiplier_says_itself_what_it_is(tmp_path):
     path = tmp_path / "m.safetensors"
     library.find("8s-1-0-0").save(path)

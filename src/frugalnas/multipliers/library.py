@@ -51,8 +51,11 @@ def _found(name: str) -> Multiplier:
     known = published_names()
     if name in known:
         return _member(known[name])
-    if name.endswith(SUFFIX) or is_there(Path(name)):
-        return Multiplier.load(name)
+    if is_there(Path(name)):
+        entry = Path(name).stat()
+        return _saved(name, entry.st_mtime_ns, entry.st_size)
+    if name.endswith(SUFFIX):
+        raise InputError(f"{name}: no such file")
     if versions := [f"{name}@{version}" for version in VERSIONS if f"{name}@{version}" in known]:
         raise InputError(
             f"multiplier {name!r}: the versions of EvoApproxLib share names; name it {' or '.join(versions)}"
@@ -65,6 +68,12 @@ def _found(name: str) -> Multiplier:
         f"no multiplier {name!r}: expected a member of the family such as 8s-2-0-5, a published design such as "
         f"mul8s_1KX5@v2022, or a file that was saved; {hint}"
     )
+
+
+@lru_cache(maxsize=64)
+def _saved(path: str, changed: int, size: int) -> Multiplier:
+    """A file is read again, and its table factored again, when it changes."""
+    return Multiplier.load(path)
 
 
 @lru_cache(maxsize=512)
