@@ -230,7 +230,8 @@ class ApproximateLinear(nn.Module):
 
 
 def _signed(multiplier: Multiplier) -> Multiplier:
-    return multiplier
+    """One that takes signed weights."""
+    return multiplier if any(multiplier.signed) else multiplier.sign_magnitude()
 
 
 def _range(calibration: Range | Tensor, multiplier: Multiplier) -> Range:
