@@ -15,7 +15,7 @@ from frugalnas.core import Genotype, InputError, Problem, Space, screen
 from frugalnas.latency.runs import MeasuredCost
 from frugalnas.objectives.count import costs_of
 from frugalnas.report import amount, table
-from frugalnas.variation import random_genotype
+from frugalnas.variation import random_viable
 
 SAMPLES = 2000  # random genotypes that a survey looks at
 STARTS = 3  # of them, those that a descent starts from
@@ -120,9 +120,9 @@ def impossible(problem: Problem, found: Survey) -> InputError:
 
 
 def sampled(problem: Problem, samples: int, seed: int) -> list[Genotype]:
-    """Random genotypes, every gene uniform."""
-    domains, rng = problem.space.domains, np.random.default_rng(seed)
-    return [random_genotype(rng, domains) for _ in range(samples)]
+    """Random genotypes, every gene uniform; of a space that says which are viable, such ones."""
+    rng = np.random.default_rng(seed)
+    return [random_viable(rng, problem.space) for _ in range(samples)]
 
 
 def descend(score: Callable[[Genotype], float], start: Genotype, domains: Sequence[int]) -> Genotype:
