@@ -297,6 +297,13 @@ def test_training_goes_on_through_the_approximate_forward_pass(task, trained, sa
     assert torch.equal(again, predict(made, (x * 0).to(torch.uint8), task.normalisation(), 64))
 
 
+@pytest.mark.parametrize("design", [(0, 0, 0), (2, 2, 0), (0, 0, 4)])
+def test_a_converted_network_that_has_run_can_be_copied(trained, sample, design):
+    made = everywhere(trained, sample, Multiplier.family(*design))
+    expected = made(sample[0])
+    assert torch.equal(deepcopy(made)(sample[0]), expected)
+
+
 def test_a_converted_network_is_the_same_after_its_weights_were_saved_and_loaded(trained, sample):
     made = everywhere(trained, sample, Multiplier.family(2, 2, 0))
     correct_bias(made, sample)
