@@ -1,10 +1,10 @@
 """What calibration, corrections and training through approximate multipliers recover of a network's error.
 
-A residual network of three stages (16, 32 and 64 channels, one block each: ResNet-8 without its last two layers'
-option) is trained in float, then converted to 8 bits with each multiplier in all of its layers but the classifier,
-which stays exact. Columns: as it is, with corrected biases, with batch normalisations measured anew, and after some
-epochs through the approximate forward pass with the gradients of exact multipliers and with those of the multiplier's
-factors (both start from the network of the column before them).
+A residual network (ResNet-8: three stages of 16, 32 and 64 channels, one block each) is trained in float, then
+converted to 8 bits with each multiplier in all of its layers but the classifier, which stays exact. Columns: as it is;
+with corrected biases; with batch normalisations measured anew; and from there after some epochs through the
+approximate forward pass, with the gradients of exact multipliers and with those of the multiplier's factors. The rows
+of the exact multiplier, 8s-0-0-0, tell what the epochs alone are worth.
 
     python benchmarks/recovery.py [--data PATH] [--images 4000] [--epochs 8] [--finetune 2] [--seeds 3]
 
@@ -14,6 +14,7 @@ Prints a table in Markdown with validation errors in percent, means over the see
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -152,6 +153,7 @@ def main() -> None:
         floats.append(setting.error(network))
         for name in rows:
             rows[name].append(recovered(setting, network, find(name), seed))
+            print(f"seed {seed}, {name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     trained = len(task.images("train", fidelity)[1])
     print(
         f"{given.data}: {trained:,} training images, {task.counts()['validation']:,} validation images, {given.epochs} "
