@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from frugalnas.core import Fidelity, Genotype, InputError, nearest
 from frugalnas.layers.cost import Count, count
 from frugalnas.layers.diagram import Box, Diagram
-from frugalnas.layers.graph import Graph, count_graph, graph_peak_bytes
+from frugalnas.layers.graph import Graph, graph_peak_bytes
 from frugalnas.spaces.checks import check_choice, check_genes, check_sizes, shown
 from frugalnas.spaces.grid import FUNCTIONS, USED, Block, Grid
 from frugalnas.spaces.multiplied import check_name, properties, swapped
@@ -132,7 +132,7 @@ class CGPSpace:
         `network` gives the same graph for all genotypes for which this is the same.
         """
         blocks, output = _blocks(self, genotype)
-        return self.grid.encode([block._replace(multiplier=0, order=0) for block in blocks], output)
+        return self.grid.encode([block.trained for block in blocks], output)
 
     def at(self, fidelity: Fidelity) -> CGPSpace:
         """The space with the width (`channels`) and resolution of `fidelity`; None keeps them. The depth is a matter of
@@ -169,7 +169,7 @@ class CGPSpace:
 
     def count(self, genotype: Genotype) -> Count:
         """Parameters and work of the network from formulas, without building it."""
-        return count_graph(self.network(genotype))
+        return _wired(self, genotype).count
 
     def peak_bytes(self, genotype: Genotype) -> int:
         """Peak memory of the activations of one inference, batch 1, float32: see `layers.graph.graph_peak_bytes`."""
@@ -209,19 +209,24 @@ class CGPSpace:
 
 
 @lru_cache(maxsize=256)
-def _blocks(space: CGPSpace, genotype: Genotype) -> tuple[list[Block], int]:
+def _blocks(space: CGPSpace, genotype: Genotype) -> tuple[tuple[Block, ...], int]:
     """The nodes with an effect and the id of the output. Raises InputError for a genotype of another space."""
     check_genes(genotype, space.domains)
     return space.grid.blocks(genotype)
 
 
-@lru_cache(maxsize=256)
 def _wired(space: CGPSpace, genotype: Genotype) -> Wired:
+    blocks, output = _blocks(space, genotype)
+    return _network(space, tuple(block.trained for block in blocks), output)
+
+
+@lru_cache(maxsize=1024)
+def _network(space: CGPSpace, blocks: tuple[Block, ...], output: int) -> Wired:
     widths = tuple(space.channels * width for width in space.widths)
     alphabets = Alphabets(widths, space.kernels, space.strides, space.expansions)
     image = space.in_channels, space.resolution, space.resolution
     widest = space.widest * space.channels
-    return wired(*_blocks(space, genotype), image, space.classes, alphabets, space.smallest, widest)
+    return wired(blocks, output, image, space.classes, alphabets, space.smallest, widest)
 
 
 def _words(space: CGPSpace, block: Block) -> str:

@@ -59,11 +59,11 @@ class NSGA2:
     child to be crossed, and to be mutated. `eta`: the index of the distribution of the polynomial mutation.
     `gene_probability`: the chance of each gene in that (None: one gene on average), or in the forced one, the point
     mutation of Cartesian genetic programming that is repeated until the network changes (None: 0.05).
-    `tournament_size`: parents compared for each one chosen. `weights`: of the objectives in the crowding distance (None: 1 each). `attempts`: how often a child is
-    bred, at most, to get an architecture that was not asked before. `generations`: after so many, generation 0
-    included, there are no more candidates (None: the study's budget decides). `exploit_from`: the generation from which
-    on offspring are sampled by NSGA-Net's Bayesian network over `parts` equal parts of the genotype (None: never).
-    Raises InputError for values out of range.
+    `tournament_size`: parents compared for each one chosen. `weights`: of the objectives in the crowding distance
+    (None: 1 each). `attempts`: how often a child is bred, at most, to get an architecture that was not asked before.
+    `generations`: after so many, generation 0 included, there are no more candidates (None: the study's budget
+    decides). `exploit_from`: the generation from which on offspring are sampled by NSGA-Net's Bayesian network over
+    `parts` equal parts of the genotype (None: never). Raises InputError for values out of range.
     """
 
     space: Space
