@@ -79,8 +79,8 @@ class Survey:
 def survey(problem: Problem, samples: int = SAMPLES, seed: int = 0) -> Survey:
     """Look at a space before a search: sizes and costs, and the share that the limits accept. Trains nothing.
 
-    The smallest and largest costs are local optima: no change of one gene goes beyond them, see `descend`. A latency that would have
-    to be measured is left out.
+    The smallest and largest costs are local optima: no change of one gene goes beyond them, see `descend`. A latency
+    that would have to be measured is left out.
     """
     problem = _computed(problem)
     genotypes = sampled(problem, samples, seed)
