@@ -13,7 +13,7 @@ import numpy as np
 
 from frugalnas.core import Genotype, InputError, Problem, Space, screen
 from frugalnas.latency.runs import MeasuredCost
-from frugalnas.objectives.count import COSTS
+from frugalnas.objectives.count import costs_of
 from frugalnas.report import amount, table
 from frugalnas.variation import random_viable
 
@@ -85,7 +85,9 @@ def survey(problem: Problem, samples: int = SAMPLES, seed: int = 0) -> Survey:
     problem = _computed(problem)
     genotypes = sampled(problem, samples, seed)
     broken = Counter(_broken(problem, genotype) for genotype in genotypes)
-    functions = COSTS | {objective.name: objective.cost for objective in problem.objectives if objective.cost}
+    functions = costs_of(problem.space) | {
+        objective.name: objective.cost for objective in problem.objectives if objective.cost
+    }
     costs, smallest = {}, []
     for name, function in functions.items():
         low, middle, high = _spread(problem.space, function, genotypes)

@@ -1,0 +1,236 @@
+"""Kernels compiled by numba: codes of activations, and sums of looked-up products, on CPU cores.
+
+`pip install 'frugalnas[approximate]'` brings numba; without it `planes` runs on torch, and there is no `sums`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frugalnas.core import InputError
+
+if TYPE_CHECKING:
+    from frugalnas.layers.packed import Codes, Packed, Planes
+
+WIDE = 8  # output channels of a group from which products are looked up for all of them at once
+
+
+@cache
+def available() -> bool:
+    """Whether numba is installed."""
+    return find_spec("numba") is not None
+
+
+def require() -> None:
+    """Raises InputError where numba is missing."""
+    if not available():
+        raise InputError("path 'table' needs numba: pip install 'frugalnas[approximate]'; 'gather' runs without")
+
+
+@cache
+def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    import numba
+
+    compiled: Callable[..., Any] = numba.njit(nogil=True)(kernel)
+    return compiled
+
+
+def planes(x: Tensor, inverse: float, codes: Codes, planes: Planes, dtype: torch.dtype) -> Tensor:
+    """The planes of floats (N, C, H, W): (N, groups * R * C / groups, H, W) in channels-last order.
+
+    Codes are rounded as `quantise.Range` defines; of a number that is not one it is the lowest.
+    """
+    n, channels, height, width = x.shape
+    low, high = float(codes.low + codes.shift), float(codes.high + codes.shift)
+    offset = codes.zero_point + codes.shift + 0.5
+    if not available() or x.device.type != "cpu":
+        return _by_torch(x, inverse, offset, low, high, planes, dtype)
+    flat = x.detach().float().permute(0, 2, 3, 1).contiguous().numpy().reshape(-1, channels)
+    made = torch.empty((n, height, width, channels * planes.rank), dtype=dtype)
+    out = made.numpy().reshape(len(flat), -1)
+    numbers = tuple(map(np.float32, (inverse, offset, low, high)))
+    if planes.masks is None:
+        _compiled(_looked_up)(flat, *numbers, planes.levels.numpy(), planes.groups, out)
+    elif planes.rank == 1:
+        _compiled(_masked)(flat.reshape(-1), *numbers, planes.masks.numpy()[0], planes.adds.numpy()[0], out.reshape(-1))
+    else:
+        _compiled(_all_masked)(flat, *numbers, planes.masks.numpy(), planes.adds.numpy(), planes.groups, out)
+    return made.permute(0, 3, 1, 2)
+
+
+def _by_torch(
+    x: Tensor, inverse: float, offset: float, low: float, high: float, planes: Planes, dtype: torch.dtype
+) -> Tensor:
+    n, channels, height, width = x.shape
+    made = torch.mul(x.permute(0, 2, 3, 1), inverse).add_(offset).nan_to_num_(low).clamp_(low, high)
+    result = torch.empty(
+        (n, height, width, planes.groups, planes.rank, channels // planes.groups), dtype=dtype, device=x.device
+    )
+    at = made.to(torch.uint8).view(n, height, width, planes.groups, -1)
+    index = None if planes.masks is not None else at.int()
+    for r in range(planes.rank):
+        if planes.masks is not None:
+            plane = at & int(planes.masks[r])
+            result[:, :, :, :, r] = (
+                plane.add_(planes.adds[r]) if dtype == torch.uint8 else plane.to(dtype).add_(planes.adds[r])
+            )
+        else:
+            result[:, :, :, :, r] = planes.levels[r][index]
+    return result.view(n, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _masked(x, inverse, offset, low, high, mask, add, out):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        place = np.uint8(np.int32(min(max(np.float32(x[i] * inverse) + offset, low), high)))
+        out[i] = (place & mask) + add
+
+
+def _all_masked(x, inverse, offset, low, high, masks, adds, groups, out):  # type: ignore[no-untyped-def]
+    pixels, channels = x.shape
+    width = channels // groups
+    places = np.empty(channels, dtype=np.uint8)
+    for p in range(pixels):
+        for c in range(channels):
+            places[c] = np.uint8(np.int32(min(max(np.float32(x[p, c] * inverse) + offset, low), high)))
+        for g in range(groups):
+            for r in range(masks.size):
+                start = (g * masks.size + r) * width
+                for c in range(width):
+                    out[p, start + c] = (places[g * width + c] & masks[r]) + adds[r]
+
+
+def _looked_up(x, inverse, offset, low, high, levels, groups, out):  # type: ignore[no-untyped-def]
+    pixels, channels = x.shape
+    width, rank = channels // groups, len(levels)
+    places = np.empty(channels, dtype=np.uint8)
+    for p in range(pixels):
+        for c in range(channels):
+            places[c] = np.uint8(np.int32(min(max(np.float32(x[p, c] * inverse) + offset, low), high)))
+        for g in range(groups):
+            for r in range(rank):
+                level = levels[r]
+                start = (g * rank + r) * width
+                for c in range(width):
+                    out[p, start + c] = level[places[g * width + c]]
+
+
+def sums(
+    at: Tensor,
+    packed: Packed,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    made: Tensor,
+) -> None:
+    """Into `made` (N, O, H', W'), channels last, the sums of looked-up products of places uint8 (N, C, H, W).
+
+    Images are shared out among as many threads as torch uses.
+    """
+    if packed.table is None:
+        raise AssertionError
+    x, out = at.permute(0, 2, 3, 1).contiguous().numpy(), made.permute(0, 2, 3, 1).numpy()
+    weights = packed.weight.numpy()
+    wide = packed.shape[0] // packed.groups >= WIDE and packed.narrow
+    table = packed.table.numpy()
+    if not wide:
+        table = np.ascontiguousarray(table.T)
+    elif table.min() >= -(1 << 15) and table.max() < 1 << 15:
+        table = table.astype(np.int16)
+    kernel = np.array((*packed.shape[2:], *stride, *padding, *dilation), dtype=np.int64)
+    zero = packed.codes.zero_point + packed.codes.shift
+    run = _compiled(_wide_sums if wide else _narrow_sums)
+    threads = min(len(x), torch.get_num_threads())
+    bounds = [len(x) * i // threads for i in range(threads + 1)] if threads else [0]
+    shares = [(x[a:b], weights, table, packed.groups, kernel, zero, out[a:b]) for a, b in pairwise(bounds)]
+    if len(shares) < 2:
+        for share in shares:
+            run(*share)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda share: run(*share), shares))
+
+
+def _narrow_sums(x, weights, columns, groups, kernel, zero, out):  # type: ignore[no-untyped-def]
+    """For each weight its column of products (256,), over the pixels of an image."""
+    kh, kw, sy, sx, py, px, dy, dx = kernel
+    n, height, width, channels = x.shape
+    rows, cols, outputs = out.shape[1:]
+    depth, per_group = channels // groups, outputs // groups
+    windows = np.empty((depth * kh * kw, rows * cols), dtype=np.uint8)
+    total = np.empty(rows * cols, dtype=out.dtype)
+    for image in range(n):
+        for group in range(groups):
+            for channel in range(depth):
+                for i in range(kh):
+                    for j in range(kw):
+                        window = windows[(channel * kh + i) * kw + j]
+                        for r in range(rows):
+                            y = r * sy - py + i * dy
+                            for c in range(cols):
+                                z = c * sx - px + j * dx
+                                inside = 0 <= y < height and 0 <= z < width
+                                window[r * cols + c] = x[image, y, z, group * depth + channel] if inside else zero
+            for o in range(group * per_group, (group + 1) * per_group):
+                total[:] = 0
+                for k in range(depth * kh * kw):
+                    column = columns[weights[o, k]]
+                    window = windows[k]
+                    for p in range(rows * cols):
+                        total[p] += column[window[p]]
+                for r in range(rows):
+                    for c in range(cols):
+                        out[image, r, c, o] = total[r * cols + c]
+
+
+def _wide_sums(x, weights, table, groups, kernel, zero, out):  # type: ignore[no-untyped-def]
+    """For each place in the window the products of all codes with the weights of all output channels, (256, O); then of
+    these one row for each pixel, additions of whole vectors without a look-up of each. Four places at a time."""
+    kh, kw, sy, sx, py, px, dy, dx = kernel
+    n, height, width, channels = x.shape
+    rows, cols, outputs = out.shape[1:]
+    depth, per_group = channels // groups, outputs // groups
+    k_all = depth * kh * kw
+    pixels = n * rows * cols
+    out = out.reshape(pixels, outputs)
+    block = min(pixels, 4096)
+    windows = np.zeros((4, block), dtype=np.uint8)
+    products = np.zeros((4, 256, per_group), dtype=table.dtype)
+    total = np.empty((block, per_group), dtype=out.dtype)
+    for group in range(groups):
+        for first in range(0, pixels, block):
+            size = min(block, pixels - first)
+            total[:] = 0
+            for start in range(0, k_all, 4):
+                for q in range(4):
+                    k = start + q
+                    if k >= k_all:
+                        products[q] = 0
+                        continue
+                    for a in range(256):
+                        for o in range(per_group):
+                            products[q, a, o] = table[a, weights[group * per_group + o, k]]
+                    channel, i, j = k // (kh * kw), k // kw % kh, k % kw
+                    for p in range(size):
+                        at = first + p
+                        image, r, c = at // (rows * cols), at // cols % rows, at % cols
+                        y, z = r * sy - py + i * dy, c * sx - px + j * dx
+                        inside = 0 <= y < height and 0 <= z < width
+                        windows[q, p] = x[image, y, z, group * depth + channel] if inside else zero
+                for p in range(size):
+                    row = total[p]
+                    one, two = products[0, windows[0, p]], products[1, windows[1, p]]
+                    three, four = products[2, windows[2, p]], products[3, windows[3, p]]
+                    for o in range(per_group):
+                        row[o] += (np.int32(one[o]) + np.int32(two[o])) + (np.int32(three[o]) + np.int32(four[o]))
+            for p in range(size):
+                for o in range(per_group):
+                    out[first + p, group * per_group + o] = total[p, o]
