@@ -49,7 +49,7 @@ class CGPSpace:
     """Networks of Cartesian genetic programming, with a multiplier for each layer or one for all.
 
     `rows`, `cols`, `levels_back`: the grid; a node reads the columns up to so many before its own. `functions`: names
-    of `spaces.grid.FUNCTIONS`. `widths`: channels of a convolution, in multiples of `channels`. `kernels` (odd),
+    of `spaces.grid.FUNCTIONS`; one that stands there several times is as much more likely. `widths`: channels of a convolution, in multiples of `channels`. `kernels` (odd),
     `strides` (1 and 2), `expansions` (of inverted residuals): what the genes of a node choose from. `widest`: the most
     channels that a concatenation keeps, in multiples of `channels`. `smallest`: pixels a side at which halving ends.
     `multipliers`: names for `multipliers.library.find`, in falling power, the first one exact; () is exact 8-bit
@@ -244,8 +244,7 @@ def _words(space: CGPSpace, block: Block) -> str:
 
 def _check(space: CGPSpace) -> None:
     check_choice("sharing", space.sharing, Sharing)
-    functions = _listed("functions", space.functions, "names of functions")
-    for function in functions:
+    for function in _listed("functions", space.functions, "names of functions", repeats=True):
         if function not in FUNCTIONS:
             raise InputError(f"unknown function {shown(function)}: {nearest(str(function)[:40], FUNCTIONS)}")
     for name, (low, high) in NUMBERS.items():
@@ -267,11 +266,11 @@ def _check_active(active: object, nodes: int) -> None:
     raise InputError(f"active = {shown(active)}: expected the least, from 1 to {nodes}, and the most nodes")
 
 
-def _listed(name: str, value: object, what: str) -> tuple[object, ...]:
-    """A tuple of different values, at least one. Raises InputError."""
+def _listed(name: str, value: object, what: str, repeats: bool = False) -> tuple[object, ...]:
+    """A tuple of at least one value, which are different unless there may be `repeats`. Raises InputError."""
     if type(value) is not tuple or not value:
         raise InputError(f"{name} = {shown(value)}: expected a list of {what}")
     texts = [repr(each) for each in value]
-    if len(set(texts)) < len(texts):
+    if len(set(texts)) < len(texts) and not repeats:
         raise InputError(f"{name} = {shown(value)}: one of them stands there twice")
     return value

@@ -173,7 +173,7 @@ class Grid:
 
     def encode(self, blocks: Sequence[Block], output: int, whole: tuple[int, int] = (0, 0)) -> Genotype:
         """The genotype of blocks; all other genes are 0."""
-        genes, index = [0] * len(self.domains), {name: place for place, name in enumerate(self.functions)}
+        genes, index = [0] * len(self.domains), {name: self.functions.index(name) for name in self.functions}
         for block in blocks:
             start, first = (block.number - 1) * self.genes, self.first[(block.number - 1) // self.rows]
             genes[start] = index[block.function]
