@@ -1,8 +1,8 @@
 """EvoApproxNAS: networks of Cartesian genetic programming evolve together with the multipliers that compute them.
 
-Piňos, Mrázek, Sekanina: "Evolutionary Neural Architecture Search Supporting Approximate Multipliers", EuroGP 2021, arXiv
-2101.11883; the same: "Evolutionary approximation and neural architecture search", Genetic Programming and Evolvable
-Machines 23 (2022).
+Piňos, Mrázek, Sekanina: "Evolutionary Neural Architecture Search Supporting Approximate Multipliers", EuroGP 2021,
+arXiv 2101.11883; the same: "Evolutionary approximation and neural architecture search", Genetic Programming and
+Evolvable Machines 23 (2022).
 
 NSGA-II minimises the error of the quantised network as its approximate multipliers compute it, the number of
 parameters, and the energy of multiplications. A genotype is a network of Cartesian genetic programming with a

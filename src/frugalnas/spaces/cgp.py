@@ -2,8 +2,8 @@
 
 The encoding is that of CGP-CNN (Suganuma, Shirakawa, Nagao: "A Genetic Programming Approach to Designing Convolutional
 Neural Network Architectures", GECCO 2017), see `spaces.grid`; with a choice of multipliers it is ours of EvoApproxNAS
-(Pinos, Mrazek, Sekanina: "Evolutionary Neural Architecture Search Supporting Approximate Multipliers", EuroGP 2021,
-arXiv 2101.11883), of which no code is public: see `methods/evoapprox.py`.
+(Piňos, Mrázek, Sekanina: "Evolutionary Neural Architecture Search Supporting Approximate Multipliers", EuroGP 2021,
+arXiv 2101.11883), of which no code is public, see `methods/evoapprox.py`.
 
 How nodes are made to fit each other is in `spaces.wiring`. The classifier is the mean over the last map and a linear
 layer, which is always multiplied exactly; CGP-CNN reads every pixel of the last map.
@@ -49,9 +49,10 @@ class CGPSpace:
     """Networks of Cartesian genetic programming, with a multiplier for each layer or one for all.
 
     `rows`, `cols`, `levels_back`: the grid; a node reads the columns up to so many before its own. `functions`: names
-    of `spaces.grid.FUNCTIONS`; one that stands there several times is as much more likely. `widths`: channels of a convolution, in multiples of `channels`. `kernels` (odd),
-    `strides` (1 and 2), `expansions` (of inverted residuals): what the genes of a node choose from. `widest`: the most
-    channels that a concatenation keeps, in multiples of `channels`. `smallest`: pixels a side at which halving ends.
+    of `spaces.grid.FUNCTIONS`; one that stands there several times is as much more likely. `widths`: channels of a
+    convolution, in multiples of `channels`. `kernels` (odd), `strides` (1 and 2), `expansions` (of inverted residuals):
+    what the genes of a node choose from. `widest`: the most channels that a concatenation keeps, in multiples of
+    `channels`. `smallest`: pixels a side at which halving ends.
     `multipliers`: names for `multipliers.library.find`, in falling power, the first one exact; () is exact 8-bit
     multipliers and no genes of them. `sharing`: whether each node with convolutions has its multiplier, or the network.
     `active`: the least and the most nodes with an effect of a `viable` genotype. Raises InputError for an unknown name,
