@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from frugalnas.core import InputError
 from frugalnas.layers.approximate import ApproximateConv2d
 from frugalnas.layers.approximated import Batches, approximate_layers, run
-from frugalnas.layers.quantise import weight_codes, weight_scales
 
 Codes = NDArray[np.int64]
 RUNS = 64  # weights, at least, whose inputs are looked at
@@ -62,8 +61,7 @@ def operands(layer: ApproximateConv2d, x: Tensor, pairs: int, rng: np.random.Gen
 
     Runs of successive pixels, and images, with one weight each; the weights are drawn at random.
     """
-    scales = weight_scales(layer.weight, layer.multiplier.bits, layer.per_channel)
-    weights = weight_codes(layer.weight, scales, layer.multiplier.bits)  # (O, C / groups, kh, kw)
+    weights = layer.ready().weights.codes  # (O, C / groups, kh, kw)
     top, bottom, left, right = layer.padding
     codes = F.pad(layer.range.codes(x), (left, right, top, bottom), value=layer.range.zero_point)
     outputs, depth, *kernel = weights.shape

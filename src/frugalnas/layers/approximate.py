@@ -142,6 +142,9 @@ class ApproximateConv2d(nn.Module):
         self._ready = None
         return super().train(mode)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_ready": None}  # a copy makes its own: packed weights have no storage to copy
+
     def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
         super()._load_from_state_dict(*arguments, **named)
         self._range = self._ready = None

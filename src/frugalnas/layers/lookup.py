@@ -54,9 +54,9 @@ def planes(x: Tensor, inverse: float, codes: Codes, planes: Planes, dtype: torch
     offset = codes.zero_point + codes.shift + 0.5
     if not available() or x.device.type != "cpu":
         return _by_torch(x, inverse, offset, low, high, planes, dtype)
-    flat = x.detach().float().permute(0, 2, 3, 1).contiguous().numpy().reshape(-1, channels)
+    flat = x.detach().float().permute(0, 2, 3, 1).contiguous().numpy().reshape(n * height * width, channels)
     made = torch.empty((n, height, width, channels * planes.rank), dtype=dtype)
-    out = made.numpy().reshape(len(flat), -1)
+    out = made.numpy().reshape(len(flat), channels * planes.rank)
     numbers = tuple(map(np.float32, (inverse, offset, low, high)))
     if planes.masks is None:
         _compiled(_looked_up)(flat, *numbers, planes.levels.numpy(), planes.groups, out)
@@ -75,7 +75,7 @@ def _by_torch(
     result = torch.empty(
         (n, height, width, planes.groups, planes.rank, channels // planes.groups), dtype=dtype, device=x.device
     )
-    at = made.to(torch.uint8).view(n, height, width, planes.groups, -1)
+    at = made.to(torch.uint8).view(n, height, width, planes.groups, channels // planes.groups)
     index = None if planes.masks is not None else at.int()
     for r in range(planes.rank):
         if planes.masks is not None:
@@ -85,7 +85,7 @@ def _by_torch(
             )
         else:
             result[:, :, :, :, r] = planes.levels[r][index]
-    return result.view(n, height, width, -1).permute(0, 3, 1, 2)
+    return result.view(n, height, width, channels * planes.rank).permute(0, 3, 1, 2)
 
 
 def _masked(x, inverse, offset, low, high, mask, add, out):  # type: ignore[no-untyped-def]

@@ -157,7 +157,7 @@ def stacked_planes(at: Tensor, planes: Planes) -> Tensor:
     n, channels, height, width = at.shape
     made = planes.levels[:, at.permute(0, 2, 3, 1).int()]  # (R, N, H, W, C)
     made = made.view(planes.rank, n, height, width, planes.groups, channels // planes.groups).permute(1, 2, 3, 4, 0, 5)
-    return made.reshape(n, height, width, -1).permute(0, 3, 1, 2)
+    return made.reshape(n, height, width, channels * planes.rank).permute(0, 3, 1, 2)
 
 
 def _table(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
