@@ -19,6 +19,7 @@ from frugalnas.core import Fidelity, InputError
 from frugalnas.drawing import text_of
 from frugalnas.export.to_onnx import FILE, float32
 from frugalnas.layers.cost import count
+from frugalnas.layers.frozen import frozen
 from frugalnas.layers.plan import AvgPool, Conv, MaxPool, Pad
 from frugalnas.model import Model
 from frugalnas.multipliers.library import find
@@ -407,6 +408,17 @@ def test_networks_with_all_functions_are_exported(tmp_path) -> None:
         with torch.no_grad():
             torch.testing.assert_close(torch.from_numpy(made), network(pixels / 255), rtol=1e-3, atol=1e-4)
     assert Pad.__name__ in seen
+
+
+@slow
+@given(st.integers(0, 10**6), st.integers(4, 30))
+def test_frozen_networks_are_the_same(seed: int, resolution: int) -> None:
+    """What rates networks without training runs them in another way."""
+    space = CGPSpace(rows=3, cols=6, levels_back=3, channels=4, widths=(1, 2), widest=4, resolution=resolution)
+    network, images = space.build(genotypes(space, 1, seed)[0]).eval(), torch.rand(2, 3, resolution, resolution)
+    with torch.no_grad():
+        for one, other in zip(network.features(images), frozen(network).features(images), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_the_names_of_functions_and_their_genes_agree() -> None:

@@ -18,6 +18,7 @@ from frugalnas.report import amount, table
 from frugalnas.variation import random_viable
 
 SAMPLES = 2000  # random genotypes that a survey looks at
+MOST_EXACT = 10**300  # genotypes; JSON elsewhere has no larger numbers
 LONG = 200  # genes of a genotype most of which may have no effect
 LOOKS = {False: 4000, True: 500}  # costs that a descent looks at, by whether genotypes are long
 STARTS = 3  # of them, those that a descent starts from
@@ -40,6 +41,14 @@ class Survey:
     rejected: dict[str, int]
 
     @property
+    def number(self) -> str:
+        """Three digits of `size`, however large it is."""
+        if self.size < MOST_EXACT:
+            return f"{self.size:.3g}"
+        power, digits = divmod(math.log10(self.size), 1)
+        return f"{10**digits:.2f}e+{power:.0f}"
+
+    @property
     def share(self) -> str:
         """`accepted` in words."""
         if self.accepted >= 0.001:
@@ -54,7 +63,7 @@ class Survey:
         """The fields as JSON values."""
         costs = {name: dict(zip(("smallest", "median", "largest"), v, strict=True)) for name, v in self.costs.items()}
         return (
-            {"genotypes": self.size}
+            {"genotypes": self.size if self.size < MOST_EXACT else self.number}
             | {key: value for key, value in asdict(self).items() if key != "size"}
             | {"costs": costs}
         )
@@ -66,7 +75,7 @@ class Survey:
         unseen = [f" {name} is measured in the search only." for name in limits if name not in self.costs]
         return "\n".join(
             [
-                f"{self.size:.3g} genotypes; what networks cost at their final size, the smallest and the largest by "
+                f"{self.number} genotypes; what networks cost at their final size, the smallest and the largest by "
                 f"descent from {self.samples:,} random ones:",
                 "",
                 table(["cost", "smallest", "median", "largest"], rows),
