@@ -175,9 +175,9 @@ def test_the_genotype_is_written_out_for_people() -> None:
     )
     assert text_of(SMALL.describe(genotype)).splitlines() == [
         "network",
-        "  node 1 = conv 5x5 to 8 stride 2 8s-2-0-5+swap(image)",
+        "  node 1 = conv 5x5 to 8 /2(image)  8s-2-0-5+swap",
         "  node 2 = max_pool(image)",
-        "  node 3 = inverted_residual 3x3 x4 to 4 8s-2-2-0(node 1)",
+        "  node 3 = inv_residual 3x3 x4 to 4(node 1)  8s-2-2-0",
         "  node 5 = concat(node 3, node 2)",
         "  output  = node 5",
     ]

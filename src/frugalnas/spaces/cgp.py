@@ -152,7 +152,10 @@ class CGPSpace:
         boxes = tuple(
             Box(
                 f"node {block.number}",
-                ((" ".join([_words(self, block), *names[block.number]]), tuple(places[read] for read in block.reads)),),
+                (
+                    (_words(self, block), tuple(places[read] for read in block.reads)),
+                    *((name, ()) for name in names[block.number]),
+                ),
             )
             for block in blocks
         )
@@ -231,15 +234,15 @@ def _network(space: CGPSpace, blocks: tuple[Block, ...], output: int) -> Wired:
 
 
 def _words(space: CGPSpace, block: Block) -> str:
-    """What a node does, such as `conv 3x3 to 32 stride 2`."""
+    """What a node does, such as `conv 3x3 to 32 /2`, with stride 2."""
     width, kernel, stride, expansion = block.sizes
-    words = [block.function]
+    words = [block.function.replace("inverted", "inv")]
     if block.function in USED:
         size = space.kernels[kernel]
         words += [f"{size}x{size}"] if block.function != "inception" else []
         words += [f"x{space.expansions[expansion]}"] if block.function == "inverted_residual" else []
         words += [f"to {space.channels * space.widths[width]}"]
-        words += ["stride 2"] if space.strides[stride] == 2 else []
+        words += ["/2"] if space.strides[stride] == 2 else []
     return " ".join(words)
 
 
