@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,15 +10,18 @@ import pytest
 
 from frugalnas import config, launch
 from frugalnas.core import Fidelity, screen
+from frugalnas.estimators.approximate import Approximate
 from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.estimators.train import Train
 from frugalnas.ladder import name_of
 from frugalnas.methods import METHODS
+from frugalnas.multipliers.library import find
 from frugalnas.parts import problem_of, strategy_of
 from frugalnas.record import load
 from frugalnas.strategies.aging import Aging
 from frugalnas.strategies.hierarchical import Hierarchical
 from frugalnas.strategies.nsga2 import NSGA2
+from frugalnas.strategies.one_plus_lambda import OnePlusLambda
 from frugalnas.strategies.truncation import Truncation
 from frugalnas.survey import sampled
 from tiny import OneProcess, images, run
@@ -197,6 +201,43 @@ def test_rwe_on_a_laptop_looks_at_ten_networks_for_each_that_it_trains():
     assert problem.looks == 1 and tree["prescreen"]["candidates"] == 10
     assert isinstance(look, RandomWeights) and look.values == ("freedom",) and isinstance(train, Train)
     assert replace(look.fidelity, samples=train.fidelity.samples) == train.fidelity, "at the size that is trained"
+
+
+@pytest.mark.parametrize(("preset", "block"), [("paper", "conv"), ("resset", "residual")])
+def test_cgpcnn_has_the_numbers_of_its_paper_and_code(preset, block):
+    """Suganuma et al. 2017: 5 x 30 nodes, 10 levels back, 10 to 50 active ones, (1 + 2), 0.05, 50 epochs, 1000."""
+    tree, problem, strategy = parts("cgpcnn", preset)
+    space = problem.space
+    assert (space.rows, space.cols, space.levels_back, space.active) == (5, 30, 10, (10, 50))
+    assert Counter(space.functions) == {block: 6, "max_pool": 1, "avg_pool": 1, "sum": 1, "concat": 1}
+    assert [space.channels * width for width in space.widths] == [32, 64, 128] and space.kernels == (3, 5)
+    assert (space.strides, space.multipliers) == ((1,), ())
+    assert isinstance(strategy, OnePlusLambda) and (strategy.offspring, strategy.gene_probability) == (2, 0.05)
+    assert problem.estimators[0].fidelity == Fidelity(epochs=50) and tree["trials"] == 1000
+    assert problem.estimators[0].task.recipe.batch == 128 and problem.minimised == ("error",)
+
+
+def test_evoapprox_on_a_laptop_and_its_control_differ_in_the_multipliers_only():
+    search, control = (config.resolve("evoapprox", preset) for preset in ("laptop", "exact"))
+    assert {key for key in search if search[key] != control[key]} == {"preset", "space"}
+    assert {key for key in search["space"] if search["space"][key] != control["space"][key]} == {"multipliers"}
+    assert control["space"]["multipliers"] == ["8s-0-0-0"]
+
+
+def test_evoapprox_chooses_from_the_published_multipliers():
+    tree, problem, strategy = parts("evoapprox", "paper")
+    powers = [find(name).power_mw for name in problem.space.multipliers]
+    assert len(powers) == 13 and powers == sorted(powers, reverse=True)
+    assert all(find(name).power_source == "published" for name in problem.space.multipliers)
+    assert (problem.space.rows, problem.space.cols, problem.space.levels_back, problem.space.active) == (
+        *(5, 30, 10),
+        (10, 50),
+    )
+    assert isinstance(strategy, NSGA2) and (strategy.population, strategy.mutation) == (8, "forced")
+    assert strategy.crossover_probability == 0 and tree["trials"] == 8 + 8 * 20
+    assert isinstance(problem.estimators[0], Approximate) and problem.minimised == ("error", "params", "energy")
+    few = [find(name).power_mw for name in parts("evoapprox", "laptop")[1].space.multipliers]
+    assert few == sorted(few, reverse=True) and few[-1] < few[0] / 6
 
 
 @pytest.mark.parametrize(("beta", "name"), [("3M", "A"), ("4M", "B"), ("5M", "C"), ("inf", "EA")])

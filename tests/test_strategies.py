@@ -457,6 +457,54 @@ class TestNSGA2:
             assert found > 2 * volume(RandomSearch(space), seed)
 
 
+class TestForcedMutation:
+    """NSGA-II with the mutation of Cartesian genetic programming."""
+
+    @dataclass(frozen=True)
+    class Idle:
+        """The last four genes have no effect; the two before are seen by no training."""
+
+        domains: tuple[int, ...] = (3,) * 10
+        ordinal: tuple[int, ...] = ()
+
+        def canonical(self, genotype: Genotype) -> Genotype:
+            return (*genotype[:6], 0, 0, 0, 0)
+
+        def trained(self, genotype: Genotype) -> Genotype:
+            return (*genotype[:4], *(0,) * 6)
+
+        def viable(self, genotype: Genotype) -> bool:
+            return genotype[0] != 2
+
+    def bred(self, **settings):
+        strategy = make("nsga2", self.Idle(), mutation="forced", crossover_probability=0.0, **settings)
+        asked = steps(strategy, 60)
+        pairs = [(asked[parent].genotype, child.genotype) for child in asked for parent in child.parents]
+        assert len(pairs) == 54 and all(self.Idle().viable(child.genotype) for child in asked)
+        return pairs
+
+    def test_children_are_other_networks_and_idle_genes_drift(self):
+        pairs = self.bred()
+        assert all(parent[:6] != child[:6] for parent, child in pairs)
+        assert any(parent[6:] != child[6:] for parent, child in pairs)
+
+    def test_the_chance_of_each_gene_can_be_given(self):
+        few, many = (
+            np.mean([sum(map(int.__ne__, *pair)) for pair in self.bred(gene_probability=chance)])
+            for chance in (0.01, 0.5)
+        )
+        assert few < 1.3 and 3 < many < 7
+
+    @pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 30), (1.0, 54, 54)])
+    def test_children_may_keep_the_weights_of_their_parents(self, share, least, most):
+        kept = sum(parent[:4] == child[:4] for parent, child in self.bred(keep_weights=share))
+        assert least <= kept <= most
+
+    def test_a_wrong_share_is_refused(self):
+        with pytest.raises(InputError, match="keep_weights = 2"):
+            make("nsga2", keep_weights=2.0)
+
+
 class TestExploitation:
     """NSGA-Net's last generations: offspring from a Bayesian network over parts of the genotypes."""
 

@@ -8,10 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalnas.variation import (
+    mutate_forced,
     mutate_gene,
+    mutate_neutral,
     mutate_pair,
+    mutate_points,
+    mutate_untrained,
     polynomial_mutation,
     random_genotype,
+    random_viable,
     sample_chain,
     tournament,
     two_point_crossover,
@@ -200,3 +205,80 @@ def test_a_chain_of_one_part_is_a_copy_and_of_many_an_unequal_cut():
     assert {sample_chain(rng, [(1, 2, 3)], 1) for _ in range(5)} == {((1, 2, 3), (0,))}
     assert len(sample_chain(rng, [(1, 2, 3), (4, 5, 6)], 2)[0]) == 3
     assert sample_chain(rng, [(1, 2)], 5)[0] == (1, 2)
+
+
+@given(DOMAINS, SEEDS, st.floats(0, 1), st.sets(st.integers(0, 10)))
+def test_point_mutation_stays_inside_the_domains(domains, seed, probability, ordinal):
+    rng = generator(seed)
+    genotype = random_genotype(rng, domains)
+    child = mutate_points(rng, genotype, domains, probability, ordinal)
+    assert valid(child, domains)
+    if probability == 0:
+        assert child == genotype
+    if probability == 1:
+        assert all(a != b for a, b, size in zip(child, genotype, domains, strict=True) if size > 1)
+
+
+def test_point_mutation_draws_other_values_equally_and_neighbours_half_of_the_time():
+    rng = generator(0)
+    drawn = Counter(mutate_points(rng, (2, 2, 0), (5, 5, 5), 1.0, {1, 2}) for _ in range(8000))
+    plain, inner, end = (Counter({}) for _ in range(3))
+    for child, times in drawn.items():
+        for counter, value in zip((plain, inner, end), child, strict=True):
+            counter[value] += times
+    assert all(abs(plain[value] / 8000 - 1 / 4) < 0.02 for value in (0, 1, 3, 4))
+    shares = {0: 1 / 8, 1: 1 / 4 + 1 / 8, 3: 1 / 4 + 1 / 8, 4: 1 / 8}  # half to a neighbour, half to any other
+    assert all(abs(inner[value] / 8000 - share) < 0.02 for value, share in shares.items())
+    shares = {1: 1 / 2 + 1 / 8, 2: 1 / 8, 3: 1 / 8, 4: 1 / 8}
+    assert all(abs(end[value] / 8000 - share) < 0.02 for value, share in shares.items())
+
+
+class Folded:
+    """A space whose last gene has no effect, whose second is seen by no training, and whose first may not be 0."""
+
+    domains = (4, 4, 4)
+    ordinal = frozenset()
+
+    def canonical(self, genotype):
+        return (*genotype[:2], 0)
+
+    def trained(self, genotype):
+        return (genotype[0], 0, 0)
+
+    def viable(self, genotype):
+        return genotype[0] > 0
+
+
+@given(SEEDS)
+def test_forced_neutral_and_untrained_mutations_keep_what_they_say(seed):
+    rng, space = generator(seed), Folded()
+    parent = random_viable(rng, space)
+    child = mutate_forced(rng, parent, space, 0.3)
+    assert parent[0] > 0 and child[0] > 0 and child[:2] != parent[:2]
+    assert mutate_neutral(rng, parent, space, 0.5)[:2] == parent[:2]
+    other = mutate_untrained(rng, parent, space, 0.3)
+    assert other[0] == parent[0] and other[1] != parent[1]
+
+
+def test_genes_without_effect_drift_along():
+    rng, space = generator(0), Folded()
+    assert {mutate_forced(rng, (1, 1, 0), space, 0.3)[2] for _ in range(200)} == {0, 1, 2, 3}
+    assert {mutate_neutral(rng, (1, 1, 0), space, 0.3)[2] for _ in range(200)} == {0, 1, 2, 3}
+
+
+def test_a_space_without_another_network_ends_no_mutation():
+    class Single(Folded):
+        domains = (1, 1, 1)
+
+        def viable(self, genotype):
+            return False
+
+    rng = generator(0)
+    assert mutate_forced(rng, (0, 0, 0), Single(), 0.5) == random_viable(rng, Single()) == (0, 0, 0)
+
+
+def test_a_space_that_says_nothing_of_viability_gets_the_plain_draw():
+    class Plain:
+        domains = (5,) * 8
+
+    assert random_viable(generator(3), Plain()) == random_genotype(generator(3), Plain.domains)

@@ -8,7 +8,8 @@ from html import escape
 from frugalnas.layers.diagram import Box, Diagram
 from frugalnas.layers.plan import Cell
 
-_CARD, _LINE, _ACROSS, _DOWN = 152, 18, 220, 62  # widths, heights and distances in pixels
+_CARD, _LINE, _GAP, _DOWN = 152, 18, 68, 62  # the least width of a card, heights and distances in pixels
+_LETTER = 6.6  # its width in pixels, about
 _INK = {
     "max": "#7a5c00",
     "avg": "#7a5c00",
@@ -31,8 +32,11 @@ def text_of(parts: Mapping[str, Part]) -> str:
         title, diagram = _diagram(name, part)
         lines.append(title)
         for box in diagram.boxes:
-            terms = " + ".join(f"{word}({', '.join(map(diagram.name, states))})" for word, states in box.lines)
-            lines.append(f"  {box.name} = {terms}")
+            terms = " + ".join(
+                f"{word}({', '.join(map(diagram.name, states))})" for word, states in box.lines if states
+            )
+            remarks = "".join(f"  {word}" for word, states in box.lines if not states)
+            lines.append(f"  {box.name} = {terms}{remarks}")
         whole = ", ".join(map(diagram.name, diagram.output))
         lines.append(f"  output  = {f'concat({whole})' if len(diagram.output) > 1 else whole}")
     return "\n".join(lines)
@@ -85,11 +89,13 @@ def _drawn(diagram: Diagram) -> tuple[str, int, int]:
     lines = {state: [name] for state, name in enumerate(diagram.inputs)} | {output: ["output"]}
     lines |= {state: [word for word, _ in box.lines] for state, box in boxes.items()}
     down = max(_DOWN, 26 + _LINE * max(map(len, lines.values())))
-    place = {state: (columns[state] * _ACROSS, rows[state] * down) for state in columns}
-    edges = "".join(_curve(place[source], place[state], line) for state, line, source in inward)
-    ends = "".join(_curve(place[source], place[output], 0) for source in read[output])
+    wide = max(_CARD, round(44 + _LETTER * max(len(word) for words in lines.values() for word in words)))
+    across = wide + _GAP
+    place = {state: (columns[state] * across, rows[state] * down) for state in columns}
+    edges = "".join(_curve(place[source], place[state], line, wide) for state, line, source in inward)
+    ends = "".join(_curve(place[source], place[output], 0, wide) for source in read[output])
     cards = "".join(
-        f'<rect x="{x}" y="{y}" width="{_CARD}" height="{_LINE * len(lines[state]) + 8}" rx="6"/>'
+        f'<rect x="{x}" y="{y}" width="{wide}" height="{_LINE * len(lines[state]) + 8}" rx="6"/>'
         for state, (x, y) in place.items()
     )
     words = "".join(
@@ -98,7 +104,7 @@ def _drawn(diagram: Diagram) -> tuple[str, int, int]:
         for line, word in enumerate(lines[state])
     )
     numbers = "".join(
-        f'<text x="{place[state][0] + _CARD - 8}" y="{place[state][1] + 17}">{escape(box.name.split()[-1])}</text>'
+        f'<text x="{place[state][0] + wide - 8}" y="{place[state][1] + 17}">{escape(box.name.split()[-1])}</text>'
         for state, box in boxes.items()
     )
     drawn = (
@@ -107,7 +113,7 @@ def _drawn(diagram: Diagram) -> tuple[str, int, int]:
         f'<g class="cards" fill="#f3f5f8" stroke="{_OUT}">{cards}</g>{words}'
         f'<g class="quiet" fill="{_EDGE}" text-anchor="end">{numbers}</g>'
     )
-    return drawn, columns[output] * _ACROSS + _CARD, (1 + max(rows.values())) * down
+    return drawn, columns[output] * across + wide, (1 + max(rows.values())) * down
 
 
 def _places(read: Mapping[int, list[int]], inputs: int = 2) -> tuple[dict[int, int], dict[int, int]]:
@@ -136,9 +142,9 @@ def _colour(word: str) -> str:
     return f' class="op-{kind}" fill="{_INK[kind]}"' if kind in _INK else ""
 
 
-def _curve(start: tuple[int, int], end: tuple[int, int], line: int) -> str:
+def _curve(start: tuple[int, int], end: tuple[int, int], line: int, wide: int) -> str:
     """From the right side of a card, along its row, to a line of another card."""
-    x1, y1 = start[0] + _CARD, start[1] + _LINE // 2 + 4
+    x1, y1 = start[0] + wide, start[1] + _LINE // 2 + 4
     x2, y2 = end[0], end[1] + _LINE // 2 + 4 + _LINE * line
-    bend, middle = x2 - (_ACROSS - _CARD), x2 - (_ACROSS - _CARD) // 2
+    bend, middle = x2 - _GAP, x2 - _GAP // 2
     return f"M{x1} {y1}H{bend}C{middle} {y1} {middle} {y2} {x2} {y2}"

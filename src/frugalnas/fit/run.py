@@ -163,7 +163,7 @@ def _look(job: _Job) -> None:
         problem = parts.problem_of(tree, parts.table_of(tree, progress))
     refuse_impossible(problem)
     networks = survey(problem, SAMPLES)
-    job.watch.say(f"space     {networks.size:.3g} networks; the limits accept {networks.share}")
+    job.watch.say(f"space     {networks.number} networks; the limits accept {networks.share}")
 
 
 def _search(job: _Job) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Line = tuple[str, tuple[int, ...]]  # what is done, and the states that it is do
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A state that is made: the sum of its lines."""
+    """A state that is made: the sum of its lines. A line without states is a remark on what is done."""
 
     name: str
     lines: tuple[Line, ...]
