@@ -14,6 +14,7 @@ from frugalnas.core import InputError
 from frugalnas.multipliers import family as families
 from frugalnas.multipliers.factors import Factors
 from frugalnas.multipliers.family import Family
+from frugalnas.multipliers.netlist import estimate
 from frugalnas.multipliers.published import published
 
 PowerSource = Literal["published", "model", "given"]
@@ -52,14 +53,11 @@ class Multiplier:
         table = families.table(design)
         table.flags.writeable = False
         known = published(design)
-        if known is None:  # XXX the power model replaces this
-            share = sum(i + j >= v for i in range(ha, 8) for j in range(hb, bits)) / 64
-            return Multiplier(
-                design.name, table, (signed, signed), 0.425 * share, "model", f"family {design.name}", design=design
-            )
+        figures = known or estimate(design)
         return Multiplier(
-            *(design.name, table, (signed, signed), known.power_mw, "published", f"family {design.name}"),
-            *(known.area_um2, known.delay_ns),
+            *(design.name, table, (signed, signed), figures.power_mw, "published" if known else "model"),
+            f"family {design.name}",
+            *(figures.area_um2, figures.delay_ns),
             design=design,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from frugalnas.multipliers.family import Family
+from frugalnas.multipliers.family import BITS, Family
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,26 @@ PUBLISHED: dict[Family, Published] = {
     Family(6, 0, 0): Published("mul8s_1L12", "mul8s_1KR3", 3.08, 12.30, 135.77, 98.05, 0.052, 172.2, 0.89),
 }
 
+"""The 13 signed designs of 8x8 bits."""
+
+EXACT: dict[Family, Published] = {
+    Family(0, 0, 0, False, bits): Published(name, older, 0, 0, 0, 0, power, area, delay)
+    for bits, name, older, power, area, delay in (
+        (8, "mul8u_1JJQ", "mul8u_1JFF", 0.391, 709.6, 1.43),
+        (7, "mul8x7u_11N", "mul8x7u_0V5", 0.336, 629.8, 1.36),
+        (6, "mul8x6u_1NM", "mul8x6u_049", 0.267, 538.3, 1.55),
+        (5, "mul8x5u_4HF", "mul8x5u_4E8", 0.198, 436.0, 1.34),
+        (4, "mul8x4u_2DB", "mul8x4u_2UU", 0.137, 342.6, 1.16),
+        (3, "mul8x3u_003", "mul8x3u_0KE", 0.082, 247.3, 0.92),
+        (2, "mul8x2u_0C8", "mul8x2u_106", 0.033, 109.8, 0.66),
+    )
+}
+"""The exact unsigned designs, which the unit-gate model is scaled by."""
+
 
 def published(design: Family) -> Published | None:
     """What was published of this design, with its operands in either order."""
-    return PUBLISHED.get(design) or PUBLISHED.get(replace(design, ha=design.hb, hb=design.ha))
+    known = PUBLISHED | EXACT
+    if design.bits != BITS:
+        return known.get(design)
+    return known.get(design) or known.get(replace(design, ha=design.hb, hb=design.ha))
