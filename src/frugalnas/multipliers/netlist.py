@@ -9,102 +9,20 @@ the same width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from frugalnas.core import InputError
 from frugalnas.multipliers.family import BITS, Family
+from frugalnas.multipliers.gates import ONE, ZERO, Codes, Growing, Netlist, live, measured, switched
 from frugalnas.multipliers.published import published
-
-Gate = Literal["and", "nand", "or", "nor", "xor", "xnor", "not"]
-Words = NDArray[np.uint64]
-Codes = NDArray[np.integer[Any]]
-
-CAPACITANCE: dict[Gate, float] = {"and": 1, "nand": 1, "or": 1, "nor": 1, "xor": 2, "xnor": 2, "not": 0.5}  # an input's
-AREA: dict[Gate, float] = {"and": 1.5, "nand": 1.5, "or": 1.5, "nor": 1.5, "xor": 2.5, "xnor": 2.5, "not": 0.5}
-DELAY: dict[Gate, float] = {"and": 1, "nand": 1, "or": 1, "nor": 1, "xor": 2, "xnor": 2, "not": 0.5}
-VECTORS = 20_000  # multiplications that random operands are simulated for
-ZERO, ONE = 0, 1  # nets; 2 and on are the bits of the first operand, then of the second, then the gates' outputs
-
-
-@dataclass(frozen=True)
-class Netlist:
-    """`gates`: (kind, net, net), the second net of a "not" repeats the first; the net of gate g is 2 + inputs + g.
-
-    `widths`: bits of the two operands. `outputs`: the net of each bit of the product, lowest first.
-    """
-
-    widths: tuple[int, int]
-    gates: tuple[tuple[Gate, int, int], ...]
-    outputs: tuple[int, ...]
-
-    @property
-    def first(self) -> int:
-        """The net of gate 0."""
-        return 2 + sum(self.widths)
-
-
-@dataclass
-class _Growing:
-    """Gates as they are asked for: folds constants and shares equal ones."""
-
-    first: int
-    gates: list[tuple[Gate, int, int]] = field(default_factory=list)
-    known: dict[tuple[Gate, int, int], int] = field(default_factory=dict)
-    inverse: dict[int, int] = field(default_factory=lambda: {ZERO: ONE, ONE: ZERO})
-
-    def _gate(self, kind: Gate, x: int, y: int) -> int:
-        key = (kind, min(x, y), max(x, y))
-        if key not in self.known:
-            self.known[key] = self.first + len(self.gates)
-            self.gates.append(key)
-        return self.known[key]
-
-    def invert(self, x: int) -> int:
-        if x not in self.inverse:
-            made = self._gate("not", x, x)
-            self.inverse[x], self.inverse[made] = made, x
-        return self.inverse[x]
-
-    def both(self, x: int, y: int) -> int:
-        if ZERO in (x, y) or self.inverse.get(x) == y:
-            return ZERO
-        if x == y or ONE in (x, y):
-            return x if y == ONE else y
-        return self._gate("and", x, y)
-
-    def either(self, x: int, y: int) -> int:
-        if ONE in (x, y) or self.inverse.get(x) == y:
-            return ONE
-        if x == y or ZERO in (x, y):
-            return x if y == ZERO else y
-        return self._gate("or", x, y)
-
-    def differ(self, x: int, y: int) -> int:
-        if x == y:
-            return ZERO
-        if self.inverse.get(x) == y:
-            return ONE
-        for one, other in ((x, y), (y, x)):
-            if one in (ZERO, ONE):
-                return other if one == ZERO else self.invert(other)
-        return self._gate("xor", x, y)
-
-    def add(self, x: int, y: int, z: int) -> tuple[int, int]:
-        """Sum and carry of a full adder."""
-        half = self.differ(x, y)
-        return self.differ(half, z), self.either(self.both(x, y), self.both(half, z))
 
 
 @lru_cache(maxsize=1024)
 def array(design: Family) -> Netlist:
     """The circuit of a member of the family."""
     width = BITS + design.bits
-    made = _Growing(2 + width)
+    made = Growing(2 + width)
     rows: list[dict[int, int]] = []
     constant = 0
     for j in range(design.hb, design.bits):
@@ -112,10 +30,10 @@ def array(design: Family) -> Netlist:
         for i in range(max(design.ha, design.v - j), BITS):
             a, b = 2 + i, 2 + BITS + j
             if design.signed and (i == BITS - 1) != (j == design.bits - 1):
-                row[i + j] = made._gate("nand", a, b)
+                row[i + j] = made.gate("nand", a, b)
                 constant -= 1 << (i + j)
             else:
-                row[i + j] = made.both(a, b)
+                row[i + j] = made.gate("and", a, b)
         rows.append(row)
     sums = [ONE if constant >> k & 1 else ZERO for k in range(width)]
     carries = [ZERO] * width
@@ -128,73 +46,7 @@ def array(design: Family) -> Netlist:
     for k in range(width):
         bit, carry = made.add(sums[k], carries[k], carry)
         outputs.append(bit)
-    return _live(Netlist((BITS, design.bits), tuple(made.gates), tuple(outputs)))
-
-
-def _live(netlist: Netlist) -> Netlist:
-    """Without the gates that no output needs."""
-    needed = set(netlist.outputs)
-    for number in reversed(range(len(netlist.gates))):
-        if netlist.first + number in needed:
-            needed.update(netlist.gates[number][1:])
-    kept = [number for number in range(len(netlist.gates)) if netlist.first + number in needed]
-    name = {net: net for net in range(netlist.first)}
-    name |= {netlist.first + number: netlist.first + new for new, number in enumerate(kept)}
-    gates = tuple((kind, name[x], name[y]) for kind, x, y in (netlist.gates[number] for number in kept))
-    return Netlist(netlist.widths, gates, tuple(name[net] for net in netlist.outputs))
-
-
-def nets(netlist: Netlist, a: Codes, b: Codes) -> Words:
-    """The value of every net for every pair of codes, 64 pairs a word: uint64 (nets, ceil(len(a) / 64))."""
-    words = -(-len(a) // 64)
-    values = np.zeros((netlist.first + len(netlist.gates), words), dtype=np.uint64)
-    values[ONE] = ~values[ZERO]
-    bits = [codes >> bit & 1 for codes, width in zip((a, b), netlist.widths, strict=True) for bit in range(width)]
-    packed = np.packbits(np.array(bits, dtype=bool), axis=1, bitorder="little")
-    values[2 : netlist.first] = np.pad(packed, ((0, 0), (0, words * 8 - packed.shape[1]))).view("<u8")
-    for net, (kind, x, y) in enumerate(netlist.gates, start=netlist.first):
-        out = values[net]
-        if kind in ("and", "nand"):
-            np.bitwise_and(values[x], values[y], out=out)
-        elif kind in ("or", "nor"):
-            np.bitwise_or(values[x], values[y], out=out)
-        elif kind in ("xor", "xnor"):
-            np.bitwise_xor(values[x], values[y], out=out)
-        else:
-            out[:] = values[x]
-        if kind in ("nand", "nor", "xnor", "not"):
-            np.invert(out, out=out)
-    return values
-
-
-def products(netlist: Netlist, a: Codes, b: Codes, signed: bool) -> NDArray[np.int32]:
-    """What the circuit makes of each pair of codes: int32 (len(a),)."""
-    values = nets(netlist, a, b)[list(netlist.outputs)]
-    bits = np.unpackbits(values.astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, : len(a)]
-    weights = 1 << np.arange(len(netlist.outputs), dtype=np.int32)
-    if signed:
-        weights[-1] *= -1
-    return np.asarray(weights @ bits.astype(np.int32), dtype=np.int32)
-
-
-def toggles(values: Words, length: int) -> NDArray[np.int64]:
-    """How often each net of `nets` changes from one of `length` pairs to the next: int64 (nets,)."""
-    following = values >> np.uint64(1)
-    following[:, :-1] |= values[:, 1:] << np.uint64(63)
-    changed = values ^ following
-    last, rest = divmod(length - 1, 64)
-    changed[:, last] &= np.uint64((1 << rest) - 1)
-    return np.asarray(np.bitwise_count(changed[:, : last + 1]).sum(axis=1), dtype=np.int64)
-
-
-def switched(netlist: Netlist, a: Codes, b: Codes) -> float:
-    """Capacitance that the gates' outputs switch per multiplication, in inputs of an AND gate."""
-    load = np.zeros(netlist.first + len(netlist.gates))
-    for kind, x, y in netlist.gates:
-        for net in {x, y}:
-            load[net] += CAPACITANCE[kind]
-    counted = toggles(nets(netlist, a, b), len(a))
-    return float((counted * load)[netlist.first :].sum()) / (len(a) - 1)
+    return live(Netlist((BITS, design.bits), tuple(made.gates), tuple(outputs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,15 +89,7 @@ def _ordered(design: Family) -> Family:
 
 @lru_cache(maxsize=4096)
 def _units(design: Family) -> tuple[float, float, float]:
-    """Switched capacitance of random operands, area and longest path, in unit gates."""
-    netlist = array(design)
-    rng = np.random.default_rng(0)
-    a, b = (rng.integers(1 << width, size=VECTORS + 1) for width in netlist.widths)
-    arrival = [0.0] * netlist.first
-    for kind, x, y in netlist.gates:
-        arrival.append(max(arrival[x], arrival[y]) + DELAY[kind])
-    area = sum(AREA[kind] for kind, _, _ in netlist.gates)
-    return switched(netlist, a, b), area, max(arrival[net] for net in netlist.outputs)
+    return measured(array(design))
 
 
 @lru_cache(maxsize=32)
