@@ -15,10 +15,11 @@ import pytest
 import frugalnas
 from frugalnas import config, launch, parts, store
 from frugalnas.core import Candidate, Fidelity, InputError
-from frugalnas.estimators.train import Train, remove_others
+from frugalnas.estimators.train import Train
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource
+from frugalnas.tasks.kept import remove_others
 from frugalnas.tasks.recipe import Recipe
 from tiny import SMALL, OneProcess, images, run
 

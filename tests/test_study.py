@@ -563,3 +563,72 @@ def test_what_is_finished_when_time_is_up_is_told():
     executor.close()
     assert [(trial.number, trial.values["error"]) for trial in study.trials] == [(1, 0.5)]
     assert set(study.under_way) == {0}
+
+
+@dataclass(frozen=True)
+class Circuits(Digits):
+    """Of the digits, whose order counts, the last one plays no part in training."""
+
+    def canonical(self, genotype):
+        return genotype
+
+    def trained(self, genotype):
+        return (*genotype[:-1], 0)
+
+
+@dataclass(frozen=True)
+class Approximated:
+    """As `Seeds`, of an estimator whose training serves all circuits, and which trains a little for each of them."""
+
+    own: float | None = None
+
+    def evaluate(self, candidate, space, seed):
+        values = {"error": float(seed % 2**40) + candidate.genotype[-1], "images": 10.0 + (self.own or 0.0)}
+        return values | ({} if self.own is None else {"own_images": self.own})
+
+
+SHARED = [(0, 1), (1, 0), (0, 2), (0, 1), (0, 2), (1, 1), (2, 2)]
+
+
+def shared(executor, *, own=None, journal=None, asked=SHARED, trials=None):
+    work = Problem(Circuits(2), (Objective("error"),), (Approximated(own), Approximated(own)))
+    study = Study(work, Listed(*asked), journal=journal)
+    study.run(executor, trials=trials)
+    return study
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("own", [None, 3.0])
+def test_candidates_that_are_trained_alike_have_one_seed_and_pay_once(own, ahead):
+    study = shared(Threads(3) if ahead else InProcess(), own=own)
+    extra = own or 0.0
+    seeds = [trial.values["error"] - trial.candidate.genotype[-1] for trial in study.trials]
+    assert seeds == [float(trial_seed(0, number) % 2**40) for number in (0, 1, 0, 0, 0, 1, 6)]
+    images = [trial.values["images"] for trial in study.trials]
+    assert images == [10 + extra, 10 + extra, extra, 10 + extra, extra, extra, 10 + extra]
+    assert [trial.reason for trial in study.trials] == ["", "", "", "same as trial 0", "same as trial 2", "", ""]
+    assert study.images == 3 * 10 + 5 * extra
+
+
+def test_each_rung_of_a_shared_training_is_paid_for():
+    asked = [Candidate((0, 1)), Candidate((0, 1), rung=1), Candidate((0, 2), rung=1)]
+    assert [trial.values["images"] for trial in shared(InProcess(), asked=asked).trials] == [10, 10, 0]
+
+
+def test_a_study_of_shared_trainings_resumes_to_the_same_journal_wherever_it_is_cut(tmp_path):
+    def begun(folder, cut=None):
+        if cut is None:
+            Journal.create(folder, {"seed": 0}).close()
+        else:
+            folder.mkdir()
+            (folder / store.JOURNAL).write_bytes(whole[:cut])
+        journal = Journal(folder)
+        study = shared(Threads(2), own=3.0, journal=journal)
+        journal.close()
+        return study, (folder / store.JOURNAL).read_bytes()
+
+    study, whole = begun(tmp_path / "whole")
+    ends = [place for place, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in [*(end + 1 for end in ends), *(end - 5 for end in ends[1:])]:
+        again, journal = begun(tmp_path / str(cut), cut)
+        assert journal == whole and again.images == study.images == 3 * 10 + 5 * 3

@@ -16,6 +16,7 @@ import numpy as np
 
 Genotype = tuple[int, ...]
 IMAGES = "images"  # among a trial's values: training images that went forward and backward through the network for it
+OWN_IMAGES = "own_images"  # of these the ones that served this trial alone, where others share a training with it
 Status = Literal["done", "rejected", "failed"]
 
 
@@ -107,6 +108,15 @@ class Space(Protocol):
 
     def build(self, genotype: Genotype) -> Any:
         """The network: a `torch.nn.Module` with freshly initialised weights (torch's global generator)."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """What a space has besides where training does not see all genes: networks that differ only in others share one."""
+
+    def trained(self, genotype: Genotype) -> Genotype:
+        """The one representative of all genotypes whose weights are trained alike."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,7 @@ from frugalnas.store import Journal
 from frugalnas.study import Study
 from frugalnas.survey import refuse_impossible
 from frugalnas.tasks.data import DataSource, refuse_among_images
+from frugalnas.tasks.kept import remove_all, remove_others
 from frugalnas.weights import refuse_orphans
 
 Progress = Callable[[Study], None]
@@ -238,7 +239,7 @@ def _run(
             raise
         executor.close()
         if ended == "finished":  # a larger budget goes on from what is kept
-            _clear(journal.folder, ())
+            remove_all(journal.folder)
         write(journal.folder)
     finally:
         journal.close()
@@ -252,14 +253,8 @@ def _clearing(folder: Path, progress: Progress | None) -> Progress:
         strategy, last = study.strategy, study.trials[-1]
         if isinstance(strategy, Promoting) and last.status != "rejected":
             needed = {trial.number: trial.candidate for trial in strategy.promotable} | study.under_way
-            _clear(folder, {study.seed_of(*item) for item in needed.items()})
+            remove_others(folder, {study.seed_of(*item) for item in needed.items()})
         if progress:
             progress(study)
 
     return told
-
-
-def _clear(folder: Path, seeds: Collection[int]) -> None:
-    from frugalnas.estimators.train import remove_others  # which imports torch
-
-    remove_others(folder, seeds)

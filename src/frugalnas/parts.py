@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas import config
-from frugalnas.core import IMAGES, Fidelity, InputError, Objective, Problem, Strategy, nearest
+from frugalnas.core import IMAGES, OWN_IMAGES, Fidelity, InputError, Objective, Problem, Strategy, nearest
 from frugalnas.latency import cost as latency
 from frugalnas.latency.settings import Latency
 from frugalnas.latency.table import Table
@@ -139,7 +139,7 @@ def _prescreened(tree: Tree, problem: Problem, strategy: Strategy) -> Strategy:
     if why := _NO_PRESCREEN.get(tree["strategy"]["type"]):
         can = ", ".join(name for name in STRATEGIES if name not in _NO_PRESCREEN)
         raise InputError(f"prescreen: not with strategy.type = {tree['strategy']['type']!r}, as {why}: expected {can}")
-    ratings = tuple(name for name in problem.estimators[0].values if name != IMAGES)
+    ratings = tuple(name for name in problem.estimators[0].values if name not in (IMAGES, OWN_IMAGES))
     costs = tuple(each.name for each in problem.objectives if each.cost)
     settings = {key: value for key, value in tree["prescreen"].items() if key != "estimator"}
     given = {"inner": strategy, "space": problem.space, "objectives": problem.minimised, "ratings": ratings}

@@ -7,14 +7,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from dataclasses import replace
 
 from frugalnas.core import (
     IMAGES,
+    OWN_IMAGES,
     Candidate,
     Genotype,
     InputError,
     Problem,
     Strategy,
+    Trainable,
     Trial,
     evaluate,
     rng_for,
@@ -39,10 +42,12 @@ class Study:
     told at once, and after `max_rejections` of them in a row the study stops.
 
     `trials` are in the order told, `images` the training images that rating them took. All rungs of an architecture
-    are rated with the seed of its first trial, so that a training can go on from one rung to the next. A candidate that
-    inherits shared weights is rated anew each time it comes. `rated` counts the trials that were rated, `looked` those
-    that were only looked at (see `Problem.looks`). Raises InputError where the journal was made with another seed or
-    configuration; the seed that it was begun with is `seed` in its header's `config`, or in the header itself.
+    are rated with the seed of its first trial, so that a training can go on from one rung to the next, and so are all
+    architectures that a `Trainable` space trains alike: the first of them that is told pays for the training, the
+    others have only their `own_images`. A candidate that inherits shared weights is rated anew each time it comes.
+    `rated` counts the trials that were rated, `looked` those that were only looked at (see `Problem.looks`). Raises
+    InputError where the journal was made with another seed or configuration; the seed that it was begun with is `seed`
+    in its header's `config`, or in the header itself.
     """
 
     def __init__(
@@ -62,7 +67,8 @@ class Study:
         self._asked = 0
         self._untold: dict[int, Candidate] = {}
         self._known: dict[tuple[_Architecture, int], Trial | Future[Rated]] = {}
-        self._first: dict[_Architecture, int] = {}
+        self._first: dict[_Architecture, int] = {}  # the first trial of each training
+        self._paid: set[tuple[_Architecture, int]] = set()  # trainings, by rung, whose images were told
         self.images = 0.0
         self._rejected_in_a_row: list[Trial] = []
         self._journal = journal
@@ -194,14 +200,28 @@ class Study:
     def _note_asked(self, number: int, candidate: Candidate) -> None:
         self._asked += 1
         self._untold[number] = candidate
-        self._first.setdefault(self._architecture(number, candidate), number)
+        self._first.setdefault(self._training(number, candidate), number)
 
     def _architecture(self, number: int, candidate: Candidate) -> _Architecture:
         return self.problem.space.canonical(candidate.genotype), None if candidate.inherits is None else number
 
+    def _training(self, number: int, candidate: Candidate) -> _Architecture:
+        """What is trained for a candidate: the architecture, or all that `trained` of its space makes one of."""
+        space, (canonical, own) = self.problem.space, self._architecture(number, candidate)
+        return (space.trained(canonical) if isinstance(space, Trainable) else canonical), own
+
     def seed_of(self, number: int, candidate: Candidate) -> int:
-        """The seed that trial `number` is rated with: that of the first trial of its architecture."""
-        return trial_seed(self.seed, self._first[self._architecture(number, candidate)])
+        """The seed that trial `number` is rated with: that of the first trial of its training."""
+        return trial_seed(self.seed, self._first[self._training(number, candidate)])
+
+    def _at_cost(self, trial: Trial) -> Trial:
+        """The trial without the images of a training that another one, told before, has paid for."""
+        if not isinstance(self.problem.space, Trainable) or IMAGES not in trial.values:
+            return trial
+        repeats = isinstance(self._known.get(self._key(trial.number, trial.candidate)), Trial)
+        if repeats or (self._training(trial.number, trial.candidate), trial.candidate.rung) not in self._paid:
+            return trial
+        return replace(trial, values={**trial.values, IMAGES: trial.values.get(OWN_IMAGES, 0.0)})
 
     def _start(
         self,
@@ -242,11 +262,14 @@ class Study:
                 return Trial(number, candidate, "failed", costs, f"{type(error).__name__}: {error}"), 0.0
         if trial.number == number:
             return trial, seconds
+        told = self._known.get(self._key(number, candidate))
+        trial = told if isinstance(told, Trial) else trial  # as a resume would find it
         reason = f"same as trial {trial.number}" + (f": {trial.reason}" if trial.reason else "")
         return Trial(number, candidate, trial.status, trial.values, reason), 0.0
 
     def _teller(self, progress: Callable[[Study], None] | None) -> Callable[[Trial, float], None]:
         def tell(trial: Trial, seconds: float) -> None:
+            trial = self._at_cost(trial)
             with self._step():
                 if self._journal:
                     self._journal.append(tell_event(trial), durable=trial.status != "rejected")
@@ -271,6 +294,8 @@ class Study:
             if not isinstance(self._known.get(key), Trial):  # no repeat of another
                 self.images += trial.values.get(IMAGES, 0.0)
                 self._known[key] = trial
+                if IMAGES in trial.values:
+                    self._paid.add((self._training(trial.number, trial.candidate), trial.candidate.rung))
         self.strategy.tell(trial)
 
     def _key(self, number: int, candidate: Candidate) -> tuple[_Architecture, int]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
 from frugalnas.core import IMAGES, Candidate, Fidelity, InputError, Space, trial_seed
-from frugalnas.store import write_atomically
 from frugalnas.tasks.checkpoint import packed, unpack
 from frugalnas.tasks.classification import Classification
+from frugalnas.tasks.kept import CHECKPOINTS, file_of, keep
 from frugalnas.tasks.loop import Learner
 
-FOLDER, SUFFIX = "checkpoints", ".safetensors"
-_log = logging.getLogger(__name__)  # which, unless told otherwise, prints warnings on stderr
+_LOSS = "a later rung will train from the beginning"
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Train:
         """`error` and `loss` on the validation part, `images` trained on. Raises FloatingPointError for a NaN loss,
         InputError.
         """
-        file = None if self.folder is None else self.folder / FOLDER / f"{_name(seed)}-{self.repeat}{SUFFIX}"
+        file = None if self.folder is None else file_of(self.folder, CHECKPOINTS, seed, str(self.repeat))
         own = trial_seed(seed, self.repeat) if self.repeat else seed
         sized = space.at(self.fidelity)
         training = f"{self.task}, {self.fidelity}, {sized}, {candidate.genotype}, {own}"
@@ -78,40 +75,10 @@ class Train:
                     parts, done = self._learner(sized, candidate, own), 0
             self.task.fit(parts, self.fidelity, own, done=done, stop=self._end)
             if file is not None and done < self._end < self.fidelity.epochs:
-                _keep(file, parts, training, self._end)
+                keep(file, partial(packed, parts, training, {"epochs": self._end}), _LOSS)
             scores = self.task.score(parts.result, self.fidelity)
         return scores | {IMAGES: float((self._end - self.start) * self.task.images_per_epoch(self.fidelity))}
 
     def _learner(self, sized: Space, candidate: Candidate, seed: int) -> Learner:
         torch.manual_seed(seed)
         return self.task.learner(self.task.attach(sized.build(candidate.genotype)))
-
-
-def _name(seed: int) -> str:
-    return f"{seed:016x}"
-
-
-def _keep(file: Path, parts: Learner, training: str, epochs: int) -> None:
-    """Write what the next rung goes on from. Without that file it starts again, so that a full disk fails no trial."""
-    with suppress(FloatingPointError):  # weights that are not finite: their score says so
-        content = packed(parts, training, {"epochs": epochs})
-        try:
-            if file.parent.is_symlink():  # in a folder from somebody else it may lead anywhere
-                raise InputError(f"{file.parent} is a link to another folder")
-            file.parent.mkdir(exist_ok=True)
-            write_atomically(file, content)
-        except (InputError, OSError) as error:
-            _log.warning("frugalnas: a later rung will train from the beginning: %s", error)
-
-
-def remove_others(folder: Path, seeds: Collection[int]) -> None:
-    """Remove what trainings in the run folder left, but for those of trials that are rated with one of `seeds`."""
-    place, kept = folder / FOLDER, {_name(seed) for seed in seeds}
-    if place.is_symlink():
-        return
-    for file in place.glob(f"*{SUFFIX}" if kept else f"*{SUFFIX}*"):  # in the end also what a killed worker half wrote
-        if file.name.partition("-")[0] not in kept:
-            file.unlink(missing_ok=True)
-    if not kept:
-        with suppress(OSError):  # something that is not ours is in it, or it is not there
-            place.rmdir()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from frugalnas import pareto
-from frugalnas.core import IMAGES, Genotype, Trial
+from frugalnas.core import IMAGES, OWN_IMAGES, Genotype, Trial
 from frugalnas.objectives.count import COSTS
 from frugalnas.objectives.latency import LATENCY
 from frugalnas.ranking import Estimate, estimate_spearman
@@ -107,7 +107,7 @@ def agreement(record: Record, space: Any = None) -> tuple[Agreement, ...]:
 
 def is_score(name: str) -> bool:
     """Whether a value that an estimator gave orders networks: a cost, a count of images, how sure another is do not."""
-    return name not in (*COSTS, LATENCY, IMAGES) and not name.endswith(("_std", "_ci"))
+    return name not in (*COSTS, LATENCY, IMAGES, OWN_IMAGES) and not name.endswith(("_std", "_ci"))
 
 
 def _rated(trials: Iterable[Trial], rung: int) -> dict[Genotype, dict[str, float]]:
