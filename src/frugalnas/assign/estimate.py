@@ -45,12 +45,18 @@ class Subject:
 
     def __post_init__(self) -> None:
         if self.correction not in get_args(Correction):
-            raise InputError(f"unknown correction {self.correction!r}: {nearest(self.correction, get_args(Correction))}")
+            raise InputError(
+                f"unknown correction {self.correction!r}: {nearest(self.correction, get_args(Correction))}"
+            )
         if self.images.ndim != 4 or not self.images.is_floating_point() or not len(self.images):
             shape = tuple(self.images.shape)
-            raise InputError(f"images are {self.images.dtype} {shape}: expected floats (N, C, H, W), as the network takes")
+            raise InputError(
+                f"images are {self.images.dtype} {shape}: expected floats (N, C, H, W), as the network takes"
+            )
         if self.labels.shape != self.images.shape[:1] or self.labels.is_floating_point():
-            raise InputError(f"labels are {self.labels.dtype} {tuple(self.labels.shape)}: expected ({len(self.images)},)")
+            raise InputError(
+                f"labels are {self.labels.dtype} {tuple(self.labels.shape)}: expected ({len(self.images)},)"
+            )
         if self.batch < 1:
             raise InputError(f"batch = {self.batch}: expected 1 or more")
 
@@ -100,7 +106,7 @@ def outputs(network: nn.Module, images: Tensor, batch: int) -> Tensor:
 
 def kind(module: nn.Module) -> str:
     """What a layer is, in words."""
-    shape = tuple(module.weight.shape)  # type: ignore[union-attr, arg-type]
+    shape = tuple(module.weight.shape)  # type: ignore[arg-type]
     if len(shape) < 4:
         return f"linear, {shape[-1]} to {shape[0]}"
     groups = int(getattr(module, "groups", shape[0] if shape[1] == 1 else 1))

@@ -55,7 +55,7 @@ def _entry(folder: Path, load: Load, multiplier: Multiplier, taken: Range) -> di
         "energy": load.energy,
         "range": {name: getattr(taken, name) for name in ("scale", "zero_point", "low", "high")},
         "multiplier": {
-            "name": load.multiplier,
+            "name": label(multiplier),
             "family": None if design is None else asdict(design),
             "source": multiplier.source,
             "sha256": multiplier.sha256,

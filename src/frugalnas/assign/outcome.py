@@ -1,4 +1,4 @@
-"""What a search for an assignment found: its front, the assignment within the limit, and the networks of any of them."""
+"""What a search for an assignment found: its front, the one within the limit, and the networks of any of them."""
 
 from __future__ import annotations
 

@@ -55,7 +55,11 @@ class Settings:
 
 
 def search(
-    subject: Subject, space: Assignments, settings: Settings, folder: Path | None = None, progress: Progress | None = None
+    subject: Subject,
+    space: Assignments,
+    settings: Settings,
+    folder: Path | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Study, str]:
     """Rate assignments until a budget of `settings` ends it; which one that was is the second value.
 

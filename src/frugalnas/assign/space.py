@@ -91,7 +91,8 @@ def relative_power(multiplier: Multiplier) -> float:
 
 def label(multiplier: Multiplier) -> str:
     """The name by which the library finds it: with `+swap` where its operands are exchanged."""
-    return f"{multiplier.name}+swap" if multiplier.swapped else multiplier.name
+    name = multiplier.name.removesuffix("+swap")
+    return f"{name}+swap" if multiplier.swapped else name
 
 
 def twins(multipliers: Sequence[Multiplier]) -> tuple[Multiplier, ...]:

@@ -172,7 +172,9 @@ def _check(settings: NSGA2) -> None:
     if len({*canonical}) < len(canonical):
         raise InputError("first: two of the genotypes are the same architecture, expected each once")
     if len(canonical) > settings.population:
-        raise InputError(f"first has {len(canonical)} genotypes: expected at most the population, {settings.population}")
+        raise InputError(
+            f"first has {len(canonical)} genotypes: expected at most the population, {settings.population}"
+        )
     if not settings.objectives:
         raise InputError("objectives is empty: expected the name of at least one value to minimise")
     if settings.weights is not None and len(settings.weights) != len(settings.objectives):
