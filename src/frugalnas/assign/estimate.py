@@ -82,12 +82,13 @@ class Subject:
 
     def approximated(self, chosen: Mapping[str, Multiplier]) -> nn.Module:
         """A copy of the network with these multipliers in its layers, corrected, in evaluation mode."""
-        made = approximated(self.network, chosen, self.ranges).eval()
-        if self.correction == "bias":
-            correct_bias(made, self.calibration)
-        elif self.correction == "batch_norm":
-            re_estimate(made, self.calibration)
-        return made.eval()
+        with torch.inference_mode(False):  # whose tensors could not be trained
+            made = approximated(self.network, chosen, self.ranges).eval()
+            if self.correction == "bias":
+                correct_bias(made, self.calibration)
+            elif self.correction == "batch_norm":
+                re_estimate(made, self.calibration)
+            return made
 
     def rated(self, network: nn.Module) -> dict[str, float]:
         """`error` and `loss` of a network on the images."""
