@@ -64,7 +64,7 @@ class Subject:
     def layers(self) -> tuple[Layer, ...]:
         """The layers that multiply, in the order they run. Raises InputError where there are none."""
         modules = layers_of(self.network)
-        counts = multiplications(self.network, tuple(self.images.shape[1:]))
+        counts = multiplications(self.network, tuple(self.images.shape[1:])) if modules else {}
         found = tuple(Layer(name, kind(module), counts[name]) for name, module in modules.items() if counts.get(name))
         if not found:
             raise InputError("the network has no Conv2d and no Linear that runs: expected one or more")

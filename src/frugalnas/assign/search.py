@@ -122,7 +122,7 @@ def _header(subject: Subject, space: Assignments, settings: Settings) -> dict[st
     own = {name: value for name, value in asdict(settings).items() if name not in ("trials", "minutes", "source")}
     config = {
         "method": METHOD,
-        "preset": f"{len(space.multipliers)} multipliers",
+        "preset": "laptop",
         "objectives": [*OBJECTIVES],
         "limits": {},
         "data": {"source": settings.source},

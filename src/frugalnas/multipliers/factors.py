@@ -23,3 +23,9 @@ class Factors:
     @property
     def rank(self) -> int:
         return int(self.rows.shape[1])
+
+    @property
+    def bound(self) -> int:
+        """No sum of the R terms of one product is larger, whatever their signs: sum of max|rows| * max|columns|."""
+        largest = (np.abs(side.astype(np.int64)).max(axis=0, initial=0) for side in (self.rows, self.columns))
+        return int(np.prod(list(largest), axis=0).sum())

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.core import InputError
+from frugalnas.multipliers import circuits, files, synthesis
 from frugalnas.multipliers import family as families
+from frugalnas.multipliers.errors import Errors, errors_of
+from frugalnas.multipliers.factorise import factorise, rank_of
 from frugalnas.multipliers.factors import Factors
-from frugalnas.multipliers.family import Family
-from frugalnas.multipliers.netlist import estimate
+from frugalnas.multipliers.family import BITS, Family
+from frugalnas.multipliers.files import PowerSource
+from frugalnas.multipliers.gates import Codes, products
+from frugalnas.multipliers.netlist import activity, estimate, estimate_of
 from frugalnas.multipliers.published import published
 
-PowerSource = Literal["published", "model", "given"]
+SWAP, SIGN = "+swap", "+sign"  # ends of names: operands exchanged, signed weights
+_FACTS = ("name", "source", "signed", "power_mw", "power_source", "area_um2", "delay_ns", "swapped")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,8 @@ class Multiplier:
     are two's complement. `power_mw`, `area_um2`, `delay_ns`: of one multiplier in 45 nm; `power_source` says whether
     the power was published for this design, is of the unit-gate model, or was given. `source`: where the table comes
     from, its family parameters or the file and its SHA-256. `swapped`: the operands are exchanged: the activation goes
-    to what the source calls its second operand.
+    to what the source calls its second operand. `design`: its numbers where it is a member of the family. `form`: known
+    factors of the table where it is not.
     """
 
     name: str
@@ -41,7 +48,8 @@ class Multiplier:
     area_um2: float | None = None
     delay_ns: float | None = None
     swapped: bool = False
-    design: Family | None = field(default=None)
+    design: Family | None = None
+    form: Factors | None = None
 
     @staticmethod
     def family(ha: int, hb: int, v: int, signed: bool = True, bits: int = 8) -> Multiplier:
@@ -50,8 +58,7 @@ class Multiplier:
         `bits`: of the second operand. Raises InputError for numbers out of range.
         """
         design = Family(ha, hb, v, signed, bits)
-        table = families.table(design)
-        table.flags.writeable = False
+        table = _fixed(families.table(design))
         known = published(design)
         figures = known or estimate(design)
         return Multiplier(
@@ -61,10 +68,90 @@ class Multiplier:
             design=design,
         )
 
+    @staticmethod
+    def load(
+        path: str | Path,
+        signed: bool = False,
+        power_mw: float | None = None,
+        bits: int = BITS,
+        swapped: bool = False,
+        name: str = "",
+    ) -> Multiplier:
+        """A table of products from a file: of `save`, which has all the rest itself, or with `power_mw`:
+
+        .bin: 256 * 2**bits little-endian uint16, or int16 where `signed`; .npy: whole numbers (256, 2**bits). The row
+        is the first operand; `swapped` gives the activation to the second. Raises InputError for anything else.
+        """
+        file = Path(path)
+        if file.suffix == files.SUFFIX:
+            if (signed, power_mw, bits, name) != (False, None, BITS, ""):
+                raise InputError(
+                    f"{file}: says itself what it is: expected no signed, power_mw, bits or name beside it"
+                )
+            found = _restored(file)
+        else:
+            if bits not in range(2, BITS + 1):
+                raise InputError(f"{file}: bits = {bits!r}: expected 2 to {BITS}")
+            table = files.read_table(file, signed, bits)
+            power = files.required_power(power_mw, str(file))
+            found = Multiplier(name or file.stem, _fixed(table), (signed, signed), power, "given", f"file {file.name}")
+        return found.swap() if swapped else found
+
+    @staticmethod
+    def from_circuit(circuit: Any, signed: bool = False, power_mw: float | None = None, name: str = "") -> Multiplier:
+        """Of an object of ariths-gen, whose operand a, of 8 bits, is the row. Raises InputError.
+
+        Power is of the unit-gate model unless given.
+        """
+        name, source = name or type(circuit).__name__, f"ariths-gen {type(circuit).__name__}"
+        widths = circuits.widths_of(circuit)
+        found = circuits.products_of(circuit, signed)
+        table = _fixed(files.checked(found, (signed, signed), widths[1], name))
+        gates = circuits.gates_of(circuit) if power_mw is None else None
+        if gates is not None:
+            figures = estimate_of(gates, signed)
+            return Multiplier(
+                *(name, table, (signed, signed), figures.power_mw, "model", source, figures.area_um2, figures.delay_ns)
+            )
+        return Multiplier(name, table, (signed, signed), files.required_power(power_mw, name), "given", source)
+
+    @staticmethod
+    def from_verilog(path: str | Path, top: str, signed: bool = False) -> Multiplier:
+        """Of the module `top`, whose inputs have 8 and 2 to 8 bits, synthesised by Yosys; its power is modelled.
+
+        Needs pip install 'frugalnas[synthesis]'. Raises InputError.
+        """
+        gates = synthesis.synthesised(path, top)
+        rows, columns = np.divmod(np.arange(256 << gates.widths[1]), 1 << gates.widths[1])
+        found = products(gates, rows, columns, signed).reshape(256, -1)
+        table = _fixed(files.checked(found, (signed, signed), gates.widths[1], str(path)))
+        power = synthesis.power_of(gates, signed)
+        return Multiplier(top, table, (signed, signed), power, "model", f"module {top} of {Path(path).name}")
+
+    def save(self, path: str | Path) -> None:
+        """Write everything into one .safetensors file, which `load` reads. Raises InputError."""
+        design = (self.design.ha, self.design.hb, self.design.v) if self.design else None
+        fields = {name: getattr(self, name) for name in _FACTS}
+        files.write_saved(Path(path), self.table, files.Facts(design=design, sha256=self.sha256, **fields))
+
+    @cached_property
+    def exact(self) -> NDArray[np.int32]:
+        """The products that an exact multiplier of these operands makes: int32 (256, 2**N)."""
+        rows, columns = families.codes(BITS, self.signed[0]), families.codes(self.bits, self.signed[1])
+        return np.multiply.outer(rows, columns)
+
+    def errors(self) -> Errors:
+        """Against `exact`, over all pairs of operands."""
+        return self._errors
+
+    @cached_property
+    def _errors(self) -> Errors:
+        return errors_of(self.table, self.exact)
+
     @cached_property
     def sha256(self) -> str:
         """Of the table, as little-endian int32: equal tables have equal sums whatever their names."""
-        return hashlib.sha256(self.table.astype("<i4").tobytes()).hexdigest()
+        return files.sha256_of(self.table)
 
     @property
     def bits(self) -> int:
@@ -72,20 +159,87 @@ class Multiplier:
         return int(self.table.shape[1]).bit_length() - 1
 
     def swap(self) -> Multiplier:
-        """The same circuit with its operands exchanged. Raises InputError unless both have 8 bits."""
-        if self.bits != 8:
+        """The same circuit with its operands exchanged; itself where that is no difference.
+
+        Raises InputError unless both operands have 8 bits.
+        """
+        if self.bits != BITS:
             raise InputError(f"{self.name}: its operands have 8 and {self.bits} bits and cannot be exchanged")
-        design = self.design and replace(self.design, ha=self.design.hb, hb=self.design.ha)
-        table = np.ascontiguousarray(self.table.T)
-        table.flags.writeable = False
-        return replace(self, table=table, signed=self.signed[::-1], swapped=not self.swapped, design=design)
+        if self.signed[0] == self.signed[1] and np.array_equal(self.table, self.table.T):
+            return self
+        return replace(
+            self,
+            name=self.name.removesuffix(SWAP) if self.name.endswith(SWAP) else self.name + SWAP,
+            table=_fixed(self.table.T),
+            signed=self.signed[::-1],
+            swapped=not self.swapped,
+            design=self.design and replace(self.design, ha=self.design.hb, hb=self.design.ha),
+            form=self.form and Factors(self.form.columns, self.form.rows),
+        )
+
+    def sign_magnitude(self) -> Multiplier:
+        """An unsigned multiplier that takes signed weights: their sign goes past it to the product.
+
+        table[a, w] = sign(w) * T[a, |w|]: rows stay unsigned, columns become two's complement; -128 has the size 128.
+        Power, area and delay are those of the unsigned circuit. Raises InputError where an operand is signed already.
+        """
+        if any(self.signed):
+            raise InputError(f"{self.name}: only a multiplier of two unsigned operands can be given signs")
+        weights = families.codes(self.bits, signed=True)
+        sign = np.sign(weights)
+        found = self.factors
+        return replace(
+            self,
+            name=self.name + SIGN,
+            table=_fixed(self.table[:, np.abs(weights)] * sign),
+            signed=(False, True),
+            design=None,
+            form=found and Factors(found.rows, found.columns[np.abs(weights)] * sign[:, None], found.shifts),
+        )
 
     @cached_property
     def factors(self) -> Factors | None:
         """Integers U (256, R), V (2**N, R) with table == U @ V.T and R <= 16; None where there are none."""
-        return families.factors(self.design) if self.design else None
+        if self.design:
+            return families.factors(self.design)
+        return self.form or factorise(self.table, self.exact)
+
+    @cached_property
+    def exact_rank(self) -> int:
+        """Of the table over the rational numbers, however large."""
+        return rank_of(self.table)
+
+    def power_of(self, rows: Codes, columns: Codes) -> float:
+        """mW for a sequence of multiplications, as many row codes (activations) as column codes (weights), two or more.
+
+        `power_mw` times what the sequence switches relative to random operands, by the unit-gate model. Raises
+        InputError for a multiplier that is no member of the family, as its gates are not known.
+        """
+        if self.design is None:
+            raise InputError(f"{self.name}: its gates are not known, and so not its power for given operands")
+        return self.power_mw * activity(self.design, rows, columns)
 
     @property
     def rank(self) -> int | None:
         """The R of `factors`."""
         return None if self.factors is None else self.factors.rank
+
+
+def _fixed(table: NDArray[np.int32]) -> NDArray[np.int32]:
+    """As read-only int32 in row order."""
+    made = np.ascontiguousarray(table, dtype=np.int32)
+    made.flags.writeable = False
+    return made
+
+
+def _restored(path: Path) -> Multiplier:
+    """Of a file that `save` wrote; nothing in it is believed that can be checked."""
+    table, facts = files.read_saved(path)
+    fields = {name: getattr(facts, name) for name in _FACTS}
+    found = Multiplier(table=_fixed(table), **fields)
+    if facts.design is None:
+        return found
+    design = Family(*facts.design, facts.signed[0], found.bits)
+    if facts.signed[0] != facts.signed[1] or not np.array_equal(families.table(design), table):
+        raise InputError(f"{path}: its table is not the one of {design.name}, which it names")
+    return replace(found, design=design)
