@@ -336,8 +336,9 @@ def test_costs_are_objectives_and_reject_before_anything_is_built() -> None:
     space, genotype = architecture.space, architecture.genotype
     counted = space.count(genotype)
     values = {name: cost(space, genotype) for name, cost in COSTS.items()}
-    expected = (counted.params, counted.macs, counted.model_bytes, space.peak_bytes(genotype))
-    assert values == dict(zip(("params", "macs", "model_bytes", "peak_bytes"), map(float, expected), strict=True))
+    counts = (counted.params, counted.macs, counted.model_bytes, space.peak_bytes(genotype), counted.macs, 1)
+    names = ("params", "macs", "model_bytes", "peak_bytes", "energy", "relative_energy")
+    assert values == dict(zip(names, map(float, counts), strict=True))
     problem = Problem(space, (Objective("params", COSTS["params"], limit=1e6), Objective("macs", COSTS["macs"])), ())
     assert screen(problem, genotype) == ({"params": 1_769_230.0}, "params 1.76923e+06 > 1e+06")
 

@@ -30,6 +30,7 @@ SHORT = {
     "truncation": {"population": 8, "kept": 0.5, "mutation_probability": 0.5, "inversion_probability": 0.5},
     "slow_fast": {"population": 8, "parallel_pairs": 2},
     "aging": {"population": 6, "sample": 3},
+    "one_plus_lambda": {"offspring": 5},
     "hierarchical": {"population": 8, "promotions": (4, 2), "children": (3, 2, 2)},
 }
 
@@ -38,7 +39,7 @@ PRESCREENED = {f"prescreened {name}": name for name in ("random", "nsga2", "agin
 EVERY = [*STRATEGIES, *PRESCREENED]
 
 # strategies that wait (ask gives None) until all they asked is told: the order of these tells must not matter
-GENERATIONAL = ["nsga2", "truncation", "hierarchical", "slow_fast"]
+GENERATIONAL = ["nsga2", "truncation", "hierarchical", "slow_fast", "one_plus_lambda"]
 
 # strategies that send what was good on one rung to the next
 PROMOTING = ["hierarchical"]

@@ -120,6 +120,25 @@ class Trainable(Protocol):
         ...
 
 
+@runtime_checkable
+class Bounded(Protocol):
+    """What a space has besides if not all of its genotypes are worth a look, such as networks of too few nodes."""
+
+    def viable(self, genotype: Genotype) -> bool:
+        """Whether it is. Those that are not can be built all the same."""
+        ...
+
+
+@runtime_checkable
+class Ordinal(Protocol):
+    """What a space has besides if some of its genes are places on a scale."""
+
+    @property
+    def ordinal(self) -> Collection[int]:
+        """The numbers of the genes whose neighbouring values are alike."""
+        ...
+
+
 class Strategy(Protocol):
     """What to try next. Never evaluates; all randomness comes from the `rng` it is handed."""
 

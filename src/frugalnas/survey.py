@@ -13,9 +13,9 @@ import numpy as np
 
 from frugalnas.core import Genotype, InputError, Problem, Space, screen
 from frugalnas.latency.runs import MeasuredCost
-from frugalnas.objectives.count import COSTS
+from frugalnas.objectives.count import costs_of
 from frugalnas.report import amount, table
-from frugalnas.variation import random_genotype
+from frugalnas.variation import random_viable
 
 SAMPLES = 2000  # random genotypes that a survey looks at
 STARTS = 3  # of them, those that a descent starts from
@@ -83,7 +83,9 @@ def survey(problem: Problem, samples: int = SAMPLES, seed: int = 0) -> Survey:
     problem = _computed(problem)
     genotypes = sampled(problem, samples, seed)
     broken = Counter(_broken(problem, genotype) for genotype in genotypes)
-    functions = COSTS | {objective.name: objective.cost for objective in problem.objectives if objective.cost}
+    functions = costs_of(problem.space) | {
+        objective.name: objective.cost for objective in problem.objectives if objective.cost
+    }
     costs, smallest = {}, []
     for name, function in functions.items():
         low, middle, high = _spread(problem.space, function, genotypes)
@@ -118,9 +120,9 @@ def impossible(problem: Problem, found: Survey) -> InputError:
 
 
 def sampled(problem: Problem, samples: int, seed: int) -> list[Genotype]:
-    """Random genotypes, every gene uniform."""
-    domains, rng = problem.space.domains, np.random.default_rng(seed)
-    return [random_genotype(rng, domains) for _ in range(samples)]
+    """Random genotypes, every gene uniform; of a space that says which are viable, such ones."""
+    rng = np.random.default_rng(seed)
+    return [random_viable(rng, problem.space) for _ in range(samples)]
 
 
 def descend(score: Callable[[Genotype], float], start: Genotype, domains: Sequence[int]) -> Genotype:

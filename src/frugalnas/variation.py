@@ -7,12 +7,14 @@ of some tens of genes is the fastest mix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from frugalnas.core import Candidate, Genotype
+from frugalnas.core import Bounded, Candidate, Genotype, Ordinal, Space
+
+REDRAWS = 100  # at most, for a genotype that is viable, or whose network is another one
 
 
 def bred_anew(
@@ -38,6 +40,20 @@ def bred_anew(
 def random_genotype(rng: np.random.Generator, domains: tuple[int, ...]) -> Genotype:
     """Every gene uniform in its domain."""
     return tuple(rng.integers(domains).tolist())
+
+
+def is_viable(space: Space, genotype: Genotype) -> bool:
+    """Whether a genotype is worth a look, as far as the space says."""
+    return not isinstance(space, Bounded) or space.viable(genotype)
+
+
+def random_viable(rng: np.random.Generator, space: Space, attempts: int = REDRAWS) -> Genotype:
+    """A random genotype, drawn again while it is not viable; the last of `attempts` is taken as it is."""
+    for _ in range(attempts):
+        genotype = random_genotype(rng, space.domains)
+        if is_viable(space, genotype):
+            break
+    return genotype
 
 
 def uniform_crossover(rng: np.random.Generator, first: Genotype, second: Genotype) -> tuple[Genotype, Genotype]:
@@ -104,6 +120,65 @@ def polynomial_mutation(
                 step = 1 - (2 * (1 - u) + (2 * u - 1) * below ** (eta + 1)) ** (1 / (eta + 1))
             mutated[i] = min(max(int((below + step) * domains[i]), 0), domains[i] - 1)
     return tuple(mutated)
+
+
+def mutate_points(
+    rng: np.random.Generator,
+    genotype: Genotype,
+    domains: tuple[int, ...],
+    probability: float,
+    ordinal: Collection[int] = frozenset(),
+) -> Genotype:
+    """Each gene, with `probability`, takes another value: the point mutation of Cartesian genetic programming.
+
+    All others are as likely; a gene of `ordinal` goes half of the time to a value next to its own.
+    """
+    mutated = list(genotype)
+    chosen, draws = rng.random((2, len(genotype)))
+    for i in np.flatnonzero(chosen < probability).tolist():
+        size, old, u = domains[i], genotype[i], float(draws[i])
+        if size < 2:
+            continue
+        if i in ordinal:
+            if u < 0.5:
+                beside = [value for value in (old - 1, old + 1) if 0 <= value < size]
+                mutated[i] = beside[int(2 * u * len(beside))]
+                continue
+            u = 2 * u - 1
+        value = int(u * (size - 1))
+        mutated[i] = value + (value >= old)
+    return tuple(mutated)
+
+
+def mutate_forced(
+    rng: np.random.Generator, genotype: Genotype, space: Space, probability: float, attempts: int = REDRAWS
+) -> Genotype:
+    """`mutate_points`, again from the same genotype until the network is another one and viable.
+
+    So in CGP-CNN (Suganuma et al. 2017). Genes without effect change along with the others. The last of `attempts` is
+    taken as it is.
+    """
+    before, child = space.canonical(genotype), genotype
+    for _ in range(attempts if max(space.domains) > 1 else 0):
+        child = mutate_points(rng, genotype, space.domains, probability, _ordinal(space))
+        if space.canonical(child) != before and is_viable(space, child):
+            break
+    return child
+
+
+def mutate_neutral(rng: np.random.Generator, genotype: Genotype, space: Space, probability: float) -> Genotype:
+    """`mutate_points`, of which only what leaves the network as it is takes place: the drift of a parent that stays."""
+    before = space.canonical(genotype)
+    drawn = mutate_points(rng, genotype, space.domains, probability, _ordinal(space))
+    for place, (old, new) in enumerate(zip(genotype, drawn, strict=True)):
+        if new != old:
+            moved = (*genotype[:place], new, *genotype[place + 1 :])
+            genotype = moved if space.canonical(moved) == before else genotype
+    return genotype
+
+
+def _ordinal(space: Space) -> Collection[int]:
+    return space.ordinal if isinstance(space, Ordinal) else frozenset()
 
 
 def sample_chain(

@@ -1,5 +1,6 @@
 """How good a candidate is. An estimator listed here can be configured by name."""
 
+from frugalnas.estimators.approximate import Approximate
 from frugalnas.estimators.auto import Auto
 from frugalnas.estimators.predicted import Predicted
 from frugalnas.estimators.random_weights import RandomWeights
@@ -10,6 +11,7 @@ from frugalnas.estimators.zero_cost import ZeroCost
 
 ESTIMATORS = {
     "train": Train,
+    "approximate": Approximate,
     "random_weights": RandomWeights,
     "shared_weights": SharedWeights,
     "table": Table,

@@ -33,7 +33,7 @@ from frugalnas.layers.initialise import draw_seed
 from frugalnas.scores.rating import BATCH, check_scores, rate
 from frugalnas.store import write_atomically
 from frugalnas.tasks.classification import Classification
-from frugalnas.variation import random_genotype
+from frugalnas.variation import random_viable
 
 FILE = "references.json"
 LEAST = 4  # references, among which a place says anything
@@ -97,7 +97,7 @@ class Auto:
         drawn: dict[Genotype, None] = {}
         repeats = 0
         while len(drawn) < self.references and repeats < REPEATS:
-            genotype = space.canonical(random_genotype(rng, space.domains))
+            genotype = space.canonical(random_viable(rng, space))
             repeats = repeats + 1 if genotype in drawn else 0
             drawn[genotype] = None
         seeds = (draw_seed(self.task.data.seed, number) for number in range(len(drawn)))

@@ -77,7 +77,7 @@ def sequential(layers: Layers) -> Call:
 
 
 def expression(layer: plan.Layer) -> Call:
-    """The module of one layer; `Shift`, `Take`, `Zero`, `Residual`, `Gate`, `Parallel` are those of `layers.ops`."""
+    """The module of one layer; those that torch has not, such as `Shift`, are those of `layers.ops`."""
     match layer:
         case plan.Conv():
             return _convolution(layer)
@@ -99,6 +99,8 @@ def expression(layer: plan.Layer) -> Call:
             return Call("Shift", () if fill else ("fill=False",))
         case plan.Take(channels):
             return Call("Take", (f"channels={channels}",))
+        case plan.Pad(channels):
+            return Call("Pad", (f"channels={channels}",))
         case plan.Zero(stride):
             return Call("Zero", (f"stride={stride}",))
         case plan.Flatten():

@@ -99,7 +99,7 @@ def _torch_modules(code: str) -> list[str]:
     """The code of the modules that `code` uses and torch has not."""
     from frugalnas.layers import ops
 
-    modules = (ops.Shift, ops.Take, ops.Zero, ops.Residual, ops.Gate, ops.Parallel)
+    modules = (ops.Shift, ops.Take, ops.Pad, ops.Zero, ops.Residual, ops.Gate, ops.Parallel)
     return [inspect.getsource(module).rstrip() for module in modules if f"{module.__name__}(" in code]
 
 

@@ -268,6 +268,8 @@ def _torch_operation(step: Json) -> Callable[..., Any]:
         case "shift":
             border = (0, step["right"], 0, step["bottom"])
             return lambda x: nn.functional.pad(x[:, :, 1:, 1:], border) if any(border) else x[:, :, 1:, 1:]
+        case "pad":
+            return lambda x: nn.functional.pad(x, (0, 0, 0, 0, 0, step["channels"]))
         case "take":
             return lambda x: x[:, : step["channels"]]
         case unknown:

@@ -87,6 +87,9 @@ class _Graph:
             case "take":
                 ends = [self._constant(np.array(each, np.int64)) for each in ([0], [step["channels"]], [1])]
                 return self._node("Slice", [*reads, *ends])
+            case "pad":
+                border = np.array([0, 0, 0, 0, 0, step["channels"], 0, 0], np.int64)
+                return self._node("Pad", [*reads, self._constant(border)])
             case "zero":
                 return self._node("Identity", [self._weight([1, *step["shape"]], 0.0)])
             case "concatenation":

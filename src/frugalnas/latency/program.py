@@ -136,6 +136,8 @@ def _op(layer: plan.Layer, shape: Shape) -> tuple[str, Step]:
             return "shift", {"bottom": shape[1] % 2, "right": shape[2] % 2} if fill else {"bottom": 0, "right": 0}
         case plan.Take(channels):
             return "take", {"channels": channels}
+        case plan.Pad(channels):
+            return "pad", {"channels": channels}
         case plan.Zero(step):
             return "zero", {"stride": step, "shape": list(shape_after((layer,), shape))}
         case plan.Flatten():

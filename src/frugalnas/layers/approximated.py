@@ -7,7 +7,7 @@ normalised images, one float tensor (N, C, H, W) or several.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 
@@ -132,6 +132,16 @@ def _fitting(taken: Range, signed: bool) -> Range:
     return range_of(low, high, signed)
 
 
+def assigned(names: Iterable[str], nodes: Mapping[int, Multiplier], otherwise: Multiplier) -> dict[str, Multiplier]:
+    """The multiplier of each layer of a `GraphNetwork`: that of its node where `nodes` names one, else `otherwise`."""
+    made = {}
+    for name in names:
+        place = name.split(".")
+        node = int(place[1]) if place[0] == "nodes" and place[1].isdigit() else -1
+        made[name] = nodes.get(node, otherwise)
+    return made
+
+
 def approximate_layers(network: nn.Module) -> dict[str, ApproximateConv2d]:
     """The approximate layers of a converted network, a linear one as the convolution it is, by the names they had."""
     found = {name: module for name, module in network.named_modules() if isinstance(module, _APPROXIMATE)}
@@ -165,13 +175,13 @@ def correct_bias(network: nn.Module, batches: Batches) -> None:
 
         return hook
 
-    _run(network, batches, [module.register_forward_hook(corrected(name)) for name, module in layers.items()])
+    run(network, batches, [module.register_forward_hook(corrected(name)) for name, module in layers.items()])
     for name, total in sums.items():
         layer, shift = layers[name], (total / seen[name]).float()
         if layer.bias is None:
             layer.bias = nn.Parameter(shift, requires_grad=layer.weight.requires_grad)
         else:
-            layer.bias += shift
+            layer.bias.add_(shift)
 
 
 def exact_output(layer: ApproximateConv2d, x: Tensor) -> Tensor:
@@ -196,7 +206,7 @@ def re_estimate(network: nn.Module, batches: Batches) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # torch's word for the average of all batches since the reset
     try:
-        _run(network, batches, [], training=norms)
+        run(network, batches, [], training=norms)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
@@ -221,7 +231,7 @@ def multiplications(network: nn.Module, image_shape: Sequence[int]) -> dict[str,
 
     weight = next(network.parameters())
     image = torch.zeros(1, *image_shape, dtype=weight.dtype, device=weight.device)
-    _run(network, image, [module.register_forward_hook(counted(name)) for name, module in layers.items()])
+    run(network, image, [module.register_forward_hook(counted(name)) for name, module in layers.items()])
     return found
 
 
@@ -234,10 +244,10 @@ def _read_inputs(
     def reader(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda module, inputs: read(name, inputs[0])
 
-    _run(network, batches, [layer.register_forward_pre_hook(reader(name)) for name, layer in layers.items()])
+    run(network, batches, [layer.register_forward_pre_hook(reader(name)) for name, layer in layers.items()])
 
 
-def _run(
+def run(
     network: nn.Module, batches: Batches, hooks: Sequence[RemovableHandle], training: Sequence[nn.Module] = ()
 ) -> None:
     """Run the network on batches, in evaluation mode but for some modules, and remove the hooks."""

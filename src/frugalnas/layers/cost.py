@@ -139,6 +139,8 @@ def _shape(layer: plan.Layer, shape: Shape) -> Shape:
             return channels, height - 1 + bottom, width - 1 + right
         case plan.Take(taken):
             return taken, height, width
+        case plan.Pad(added):
+            return channels + added, height, width
         case plan.Flatten():
             return prod(shape), 1, 1
         case plan.Linear(_, outputs):
@@ -172,5 +174,5 @@ def _count(layer: plan.Layer, shape: Shape) -> Count:
             return Count(gate=elements)
         case plan.Parallel(branches):
             return total(*(count(branch, shape) for branch in branches))
-        case plan.Shift() | plan.Take() | plan.Zero() | plan.Flatten():
+        case plan.Shift() | plan.Take() | plan.Pad() | plan.Zero() | plan.Flatten():
             return Count()

@@ -41,6 +41,8 @@ def _layer(layer: plan.Layer) -> nn.Module:
             return Shift(fill)
         case plan.Take(channels):
             return Take(channels)
+        case plan.Pad(channels):
+            return Pad(channels)
         case plan.Zero(stride):
             return Zero(stride)
         case plan.Flatten():
@@ -77,6 +79,17 @@ class Take(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, : self.channels]
+
+
+class Pad(nn.Module):
+    """Channels of zeros behind the others: (N, C, H, W) -> (N, C + channels, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, 0, 0, 0, 0, self.channels))
 
 
 class Zero(nn.Module):

@@ -86,6 +86,13 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
+class Pad:
+    """So many channels of zeros behind the others."""
+
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Zero:
     """Zeros of the size that a stride leaves."""
 
@@ -132,7 +139,9 @@ class Parallel:
 
 
 Pool = MaxPool | AvgPool | AdaptivePool
-Layer = Conv | BatchNorm | ReLU | Sigmoid | Pool | Shift | Take | Zero | Flatten | Linear | Residual | Gate | Parallel
+Layer = (
+    Conv | BatchNorm | ReLU | Sigmoid | Pool | Shift | Take | Pad | Zero | Flatten | Linear | Residual | Gate | Parallel
+)
 Layers = tuple[Layer, ...]  # run one after another; () is the identity
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from frugalnas.core import Genotype
 from frugalnas.layers.cost import Count
+from frugalnas.objectives.energy import MultipliedSpace, energy, relative_energy
 
 
 class CountedSpace(Protocol):
@@ -42,4 +43,14 @@ COSTS: dict[str, Callable[[CountedSpace, Genotype], float]] = {
     "macs": macs,
     "model_bytes": model_bytes,
     "peak_bytes": peak_bytes,
+    "energy": energy,
+    "relative_energy": relative_energy,
 }
+_OF_MULTIPLIERS = ("energy", "relative_energy")  # which say nothing where all multiply alike
+
+
+def costs_of(space: object) -> dict[str, Callable[[CountedSpace, Genotype], float]]:
+    """Of `COSTS` those that tell networks of the space apart in a way of their own."""
+    return {
+        name: cost for name, cost in COSTS.items() if isinstance(space, MultipliedSpace) or name not in _OF_MULTIPLIERS
+    }

@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import prod
 from typing import Literal, Protocol
 
-from frugalnas.core import Genotype
+from frugalnas.core import Genotype, InputError
 from frugalnas.layers.cost import shape_after
 from frugalnas.layers.graph import Graph, merged
 from frugalnas.layers.network import Network, Site, stack
@@ -26,6 +26,7 @@ from frugalnas.layers.plan import (
     Layer,
     Layers,
     MaxPool,
+    Pad,
     ReLU,
     Shape,
     Take,
@@ -34,6 +35,7 @@ from frugalnas.layers.plan import (
 )
 from frugalnas.spaces import AnySpace
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces.cgp import CGPSpace
 
 LATENCY = "latency_ms"
 
@@ -136,6 +138,11 @@ def pieces_of(space: AnySpace) -> dict[str, Piece]:
 
 def _covering(space: AnySpace) -> Iterator[Network | Graph]:
     """Networks that together have every piece; for cells these are none of the space."""
+    if isinstance(space, CGPSpace):
+        raise InputError(
+            "networks of the space 'cgp' have too many different pieces for a table of latencies: expected "
+            "latency.source = 'measured'"
+        )
     if not isinstance(space, CellSpace):
         yield from map(space.network, space.covering())
         return
@@ -221,6 +228,8 @@ def _word(layer: Layer) -> str:
             return f"avg_pool {kernel} stride {stride}"
         case Take(channels):
             return f"first {channels}"
+        case Pad(channels):
+            return f"pad {channels}"
         case BatchNorm():
             return "norm"
         case ReLU():

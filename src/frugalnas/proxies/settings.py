@@ -19,7 +19,7 @@ from frugalnas.ladder import name_of, parse
 from frugalnas.objectives.count import COSTS
 from frugalnas.record import Record
 from frugalnas.schema import Tree, construct
-from frugalnas.variation import random_genotype
+from frugalnas.variation import random_viable
 
 METHOD = "proxies"
 LEAST_NETWORKS = 4  # of which an order says anything at all
@@ -145,7 +145,7 @@ def outlook(tree: Tree) -> Outlook:
     """What the study that `tree` asks for will take, and what is odd about it. Reads the training images."""
     space, names, rungs = parts.space_of(tree), names_of(tree, size_of(tree)), fidelities_of(tree)
     rng = np.random.default_rng(0)
-    genotypes = [random_genotype(rng, space.domains) for _ in range(_SAMPLES)]
+    genotypes = [random_viable(rng, space) for _ in range(_SAMPLES)]
     train = parts.task_of(tree).counts()["train"]
     works = [
         _images(rung, train) * sum(COSTS["macs"](space.at(rung), genotype) for genotype in genotypes) for rung in rungs

@@ -1,15 +1,17 @@
 """What can be built: spaces of genotypes, by name. Nothing here imports torch before a network is built."""
 
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces.cgp import CGPSpace
 from frugalnas.spaces.macro import MacroSpace
 from frugalnas.spaces.nasbench101 import NasBench101
 from frugalnas.spaces.nasbench201 import NasBench201
 from frugalnas.spaces.nasbench_macro import NasBenchMacro
 from frugalnas.spaces.nats_size import NatsSize
 
-AnySpace = CellSpace | MacroSpace | NasBench101 | NasBench201 | NasBenchMacro | NatsSize
+AnySpace = CGPSpace | CellSpace | MacroSpace | NasBench101 | NasBench201 | NasBenchMacro | NatsSize
 SPACES: dict[str, type[AnySpace]] = {
     "cell": CellSpace,
+    "cgp": CGPSpace,
     "macro": MacroSpace,
     "nasbench101": NasBench101,
     "nasbench201": NasBench201,

@@ -4,6 +4,7 @@ from frugalnas.strategies.aging import Aging
 from frugalnas.strategies.every_rung import EveryRung
 from frugalnas.strategies.hierarchical import Hierarchical
 from frugalnas.strategies.nsga2 import NSGA2
+from frugalnas.strategies.one_plus_lambda import OnePlusLambda
 from frugalnas.strategies.random import RandomSearch
 from frugalnas.strategies.slow_fast import SlowFast
 from frugalnas.strategies.truncation import Truncation
@@ -16,4 +17,5 @@ STRATEGIES = {
     "aging": Aging,
     "hierarchical": Hierarchical,
     "slow_fast": SlowFast,
+    "one_plus_lambda": OnePlusLambda,
 }

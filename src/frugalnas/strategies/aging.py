@@ -23,7 +23,7 @@ import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
 from frugalnas.pareto import crowded_keys, point
-from frugalnas.variation import bred_anew, mutate_gene, random_genotype
+from frugalnas.variation import bred_anew, mutate_gene, random_viable
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Aging:
             return None
 
         def breed(_: int) -> Candidate:
-            return self._breed(rng) if full else Candidate(random_genotype(rng, self.space.domains))
+            return self._breed(rng) if full else Candidate(random_viable(rng, self.space))
 
         self._untold += 1
         return bred_anew(breed, self.space.canonical, self._asked, self.attempts)

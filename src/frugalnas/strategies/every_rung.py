@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
-from frugalnas.variation import bred_anew, random_genotype
+from frugalnas.variation import bred_anew, random_viable
 
 
 @dataclass
@@ -67,9 +67,8 @@ class EveryRung:
             return self.genotypes[self._asked - 1]
         if self._accepted == self.networks:
             return None
-        domains = self.space.domains
         drawn = bred_anew(
-            lambda _: Candidate(random_genotype(rng, domains)), self.space.canonical, self._drawn, self.redraws + 1
+            lambda _: Candidate(random_viable(rng, self.space)), self.space.canonical, self._drawn, self.redraws + 1
         )
         self._accepted += 1
         return drawn.genotype

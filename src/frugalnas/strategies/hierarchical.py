@@ -29,7 +29,7 @@ import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
 from frugalnas.pareto import crowded_keys, point
-from frugalnas.variation import bred_anew, mutate_gene, random_genotype
+from frugalnas.variation import bred_anew, mutate_gene, random_viable
 
 
 @dataclass
@@ -115,7 +115,7 @@ class Hierarchical:
 
     def _breed(self, rng: np.random.Generator, level: list[Trial]) -> Candidate:
         if not level:
-            return Candidate(random_genotype(rng, self.space.domains))
+            return Candidate(random_viable(rng, self.space))
         drawn = rng.integers(len(level), size=int(self.share * len(level)) + 1)
         parent = level[int(drawn.min())]  # the best, as the level is ranked
         return Candidate(mutate_gene(rng, parent.candidate.genotype, self.space.domains), parents=(parent.number,))

@@ -5,7 +5,8 @@ non-dominated sorting, III-B crowding distance and crowded-comparison operator, 
 EEEA-Net (Termritthikun et al. 2021, algorithm 1) or of NSGA-Net (Lu et al. 2019) it is the search of these systems.
 
 Differences from the paper
-- Genes are integers: uniform or two-point crossover, and a redrawn gene pair or integer polynomial mutation.
+- Genes are integers: uniform or two-point crossover, and a redrawn gene pair, integer polynomial or
+  forced point mutation.
 - Children are bred one at a time, when asked for; a mating gives one child (the paper keeps both).
 - Generation 0 may begin with genotypes that are given.
 - A child whose architecture was asked before is bred again, a bounded number of times.
@@ -34,9 +35,10 @@ from frugalnas.core import Candidate, Genotype, InputError, Space, Trial, neares
 from frugalnas.pareto import crowded_keys, point
 from frugalnas.variation import (
     bred_anew,
+    mutate_forced,
     mutate_pair,
     polynomial_mutation,
-    random_genotype,
+    random_viable,
     sample_chain,
     tournament,
     two_point_crossover,
@@ -44,7 +46,8 @@ from frugalnas.variation import (
 )
 
 Crossover = Literal["uniform", "two_point"]
-Mutation = Literal["pair", "polynomial"]
+Mutation = Literal["pair", "polynomial", "forced"]
+POINTS = 0.05  # the chance of each gene in a forced mutation: CGP-CNN's
 CROSSOVERS = {"uniform": uniform_crossover, "two_point": two_point_crossover}
 
 
@@ -54,9 +57,10 @@ class NSGA2:
 
     `objectives`: names of the values to minimise. `population`: parents kept, and trials of generation 0. `offspring`:
     children per later generation (None: as many). `crossover_probability`, `mutation_probability`: the chance of a
-    child to be crossed, and to be mutated. `eta`, `gene_probability`: of the polynomial mutation, the index of its
-    distribution and the chance of each gene (None: one gene on average). `tournament_size`: parents compared for each
-    one chosen. `weights`: of the objectives in the crowding distance (None: 1 each). `attempts`: how often a child is
+    child to be crossed, and to be mutated. `eta`: the index of the distribution of the polynomial mutation.
+    `gene_probability`: the chance of each gene in that (None: one gene on average), or in the forced one, the point
+    mutation of Cartesian genetic programming that is repeated until the network changes (None: 0.05).
+    `tournament_size`: parents compared for each one chosen. `weights`: of the objectives in the crowding distance (None: 1 each). `attempts`: how often a child is
     bred, at most, to get an architecture that was not asked before. `generations`: after so many, generation 0
     included, there are no more candidates (None: the study's budget decides). `exploit_from`: the generation from which
     on offspring are sampled by NSGA-Net's Bayesian network over `parts` equal parts of the genotype (None: never).
@@ -123,7 +127,7 @@ class NSGA2:
         if not self._parents and len(self._asked) < len(self.first):
             return Candidate(self.first[len(self._asked)])
         if not self._parents:
-            return Candidate(random_genotype(rng, domains))
+            return Candidate(random_viable(rng, self.space))
         first = self._parents[tournament(rng, self._keys, self.tournament_size)]
         child = first.candidate.genotype
         parents: tuple[int, ...] = (first.number,)
@@ -135,6 +139,9 @@ class NSGA2:
         if rng.random() < self.mutation_probability:
             if self.mutation == "pair":
                 child = mutate_pair(rng, child, domains)
+            elif self.mutation == "forced":
+                chance = POINTS if self.gene_probability is None else self.gene_probability
+                child = mutate_forced(rng, child, self.space, chance)
             else:
                 chance = 1 / len(domains) if self.gene_probability is None else self.gene_probability
                 child = polynomial_mutation(rng, child, domains, self.eta, chance)

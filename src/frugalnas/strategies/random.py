@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
-from frugalnas.variation import bred_anew, random_genotype
+from frugalnas.variation import bred_anew, random_viable
 
 
 @dataclass
@@ -27,9 +27,8 @@ class RandomSearch:
 
     def ask(self, rng: np.random.Generator) -> Candidate:
         """The next candidate."""
-        domains = self.space.domains
         return bred_anew(
-            lambda _: Candidate(random_genotype(rng, domains)), self.space.canonical, self._asked, self.redraws + 1
+            lambda _: Candidate(random_viable(rng, self.space)), self.space.canonical, self._asked, self.redraws + 1
         )
 
     def tell(self, trial: Trial) -> None:

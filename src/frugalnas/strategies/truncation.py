@@ -36,7 +36,7 @@ import numpy as np
 
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial
 from frugalnas.pareto import point, ranks
-from frugalnas.variation import bred_anew, mutate_pair, random_genotype, uniform_crossover
+from frugalnas.variation import bred_anew, mutate_pair, random_viable, uniform_crossover
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Truncation:
 
     def _breed(self, rng: np.random.Generator) -> Candidate:
         if not self._elites:
-            return Candidate(random_genotype(rng, self.space.domains))
+            return Candidate(random_viable(rng, self.space))
         if self._sibling is not None:
             sibling, self._sibling = self._sibling, None
             return sibling

@@ -1,7 +1,7 @@
-"""A training that is under way, as the bytes of one `.safetensors` file: tensors, and in its metadata a JSON text.
+"""A training that is under way, or over, as the bytes of a `.safetensors` file: tensors, and as metadata a JSON text.
 
-It holds the weights, the momentum of SGD, the averaged weights and the scale of the loss. A checksum covers all of it,
-as the format has none of its own. Read, never executed.
+One under way is the weights, the momentum of SGD, the averaged weights and the scale of the loss, one that is over the
+weights of the network. A checksum covers all of it, as the format has none of its own. Read, never executed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from frugalnas.core import InputError
 from frugalnas.tasks.loop import Learner
@@ -28,13 +28,22 @@ def packed(parts: Learner, training: str, content: Mapping[str, Any]) -> bytes:
 
     `training`: any text that says which training it is. Raises FloatingPointError where a weight is NaN or infinite.
     """
-    tensors = _tensors(parts)
+    steps = None if parts.average is None else int(parts.average.n_averaged)
+    state = {"content": dict(content), "averaged": steps, "scaler": parts.scaler.state_dict()}
+    return _sealed(_tensors(parts), training, state)
+
+
+def packed_weights(network: nn.Module, training: str, content: Mapping[str, Any]) -> bytes:
+    """The same of the weights and buffers of a network alone, for `unpack_weights`."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    return _sealed(_on_cpu(tensors), training, {"content": dict(content)})
+
+
+def _sealed(tensors: dict[str, Tensor], training: str, state: Mapping[str, Any]) -> bytes:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise FloatingPointError(f"the training made {name.partition('.')[2]} NaN or infinite")
-    steps = None if parts.average is None else int(parts.average.n_averaged)
-    which = zlib.crc32(training.encode())
-    text = json.dumps({"training": which, "content": content, "averaged": steps, "scaler": parts.scaler.state_dict()})
+    text = json.dumps({"training": zlib.crc32(training.encode()), **state})
     return save(tensors, {_CONTENT: text, _CHECKSUM: _checksum(tensors, text)})
 
 
@@ -43,6 +52,30 @@ def unpack(path: Path, parts: Learner, training: str) -> dict[str, Any]:
 
     Raises InputError for a damaged file, and for one of another training.
     """
+    tensors, state = _opened(path, training)
+    _restore(parts, tensors)
+    parts.scaler.load_state_dict(state["scaler"])
+    if parts.average is not None:
+        parts.average.n_averaged.fill_(state["averaged"])
+    content: dict[str, Any] = state["content"]
+    return content
+
+
+def unpack_weights(path: Path, network: nn.Module, training: str) -> dict[str, Any]:
+    """Restore the weights of a network, built as the one that was packed; returns the content.
+
+    Raises InputError as `unpack`.
+    """
+    tensors, state = _opened(path, training)
+    try:
+        network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in tensors.items()})
+    except RuntimeError:
+        raise InputError(f"{path} has the weights of another network") from None
+    content: dict[str, Any] = state["content"]
+    return content
+
+
+def _opened(path: Path, training: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -52,15 +85,10 @@ def unpack(path: Path, parts: Learner, training: str) -> dict[str, Any]:
     text = metadata.get(_CONTENT, "")
     if metadata.get(_CHECKSUM) != _checksum(tensors, text):
         raise InputError(f"{path} does not match its checksum: it was edited or damaged")
-    state = json.loads(text)
+    state: dict[str, Any] = json.loads(text)
     if state["training"] != zlib.crc32(training.encode()):
         raise InputError(f"{path} belongs to another training")
-    _restore(parts, tensors)
-    parts.scaler.load_state_dict(state["scaler"])
-    if parts.average is not None:
-        parts.average.n_averaged.fill_(state["averaged"])
-    content: dict[str, Any] = state["content"]
-    return content
+    return tensors, state
 
 
 def _tensors(parts: Learner) -> dict[str, Tensor]:
@@ -72,6 +100,10 @@ def _tensors(parts: Learner) -> dict[str, Tensor]:
         momentum = parts.optimiser.state[weight].get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum
+    return _on_cpu(tensors)
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 

@@ -1,0 +1,84 @@
+"""What a space has to know of the multipliers that its genes choose from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from frugalnas.core import InputError
+from frugalnas.multipliers import Multiplier
+from frugalnas.spaces.checks import shown
+
+SWAP = "+swap"  # behind the name of a multiplier: its operands are exchanged
+MOST_NAME = 4096  # characters
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Of a list of multipliers: the name of the exact 8-bit one of the same signs, and of each whether the order of its
+    operands means nothing."""
+
+    exact: str
+    commutes: tuple[bool, ...]
+
+
+def swapped(name: str) -> str:
+    """The name of the multiplier with its operands exchanged."""
+    return name.removesuffix(SWAP) if name.endswith(SWAP) else name + SWAP
+
+
+@lru_cache(maxsize=64)
+def properties(names: tuple[str, ...]) -> Properties:
+    """Look up multipliers; () stands for exact signed ones.
+
+    Raises InputError for an unknown one, for operands with signs of their own kind, and where the first is not exact.
+    """
+    found = [_find(name) for name in names] or [Multiplier.family(0, 0, 0)]
+    first = found[0]
+    if not np.array_equal(first.table, _exact(first)):
+        raise InputError(f"multipliers = {shown(names)}: expected the first one, {first.name}, to be exact")
+    for other in found:
+        if other.signed != first.signed:
+            raise InputError(f"multipliers: {other.name} and {first.name} differ in the signs of their operands")
+    exact = Multiplier.family(0, 0, 0, signed=first.signed[0]).name
+    return Properties(exact, tuple(map(_commutes, found)))
+
+
+def check_name(name: object) -> str:
+    """The name itself. Raises InputError for what is none."""
+    if not isinstance(name, str) or len(name) > MOST_NAME or not name.isprintable():
+        raise InputError(f"multipliers has {shown(name)}: expected the name of a multiplier, such as 8s-0-0-0")
+    return name
+
+
+def _find(name: str) -> Multiplier:  # XXX multipliers.library.find
+    parts = re.fullmatch(r"8(?:x(\d))?([su])-(\d)-(\d)-(\d+)(\+swap)?", name)
+    if not parts:
+        raise InputError(f"unknown multiplier {shown(name)}")
+    bits, kind, ha, hb, v, swap = parts.groups()
+    made = Multiplier.family(int(ha), int(hb), int(v), kind == "s", int(bits or 8))
+    return made.swap() if swap else made
+
+
+def _exact(multiplier: Multiplier) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """The products of the codes of both operands: (256, 2**bits)."""
+    rows, columns = (
+        np.where(signed, (codes ^ half) - half, codes)
+        for signed, codes, half in zip(
+            multiplier.signed,
+            (np.arange(256), np.arange(1 << multiplier.bits)),
+            (128, 1 << (multiplier.bits - 1)),
+            strict=True,
+        )
+    )
+    return np.outer(rows, columns)
+
+
+def _commutes(multiplier: Multiplier) -> bool:
+    """Whether exchanged operands give the same products, or cannot be exchanged."""
+    if multiplier.bits != 8 or multiplier.signed[0] != multiplier.signed[1]:
+        return True
+    return bool(np.array_equal(multiplier.table, multiplier.table.T))
