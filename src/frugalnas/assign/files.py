@@ -6,6 +6,7 @@ Files are read, never executed; every table is checked against the checksum in `
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,6 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from frugalnas import __version__
-from frugalnas.assign.space import label
 from frugalnas.core import InputError
 from frugalnas.layers.approximated import approximate_layers, approximated
 from frugalnas.layers.quantise import Range
@@ -55,7 +55,7 @@ def _entry(folder: Path, load: Load, multiplier: Multiplier, taken: Range) -> di
         "energy": load.energy,
         "range": {name: getattr(taken, name) for name in ("scale", "zero_point", "low", "high")},
         "multiplier": {
-            "name": label(multiplier),
+            "name": multiplier.name,
             "family": None if design is None else asdict(design),
             "source": multiplier.source,
             "sha256": multiplier.sha256,
@@ -72,7 +72,7 @@ def _entry(folder: Path, load: Load, multiplier: Multiplier, taken: Range) -> di
 def _known(multiplier: Multiplier) -> bool:
     """Whether the library finds this very table by the multiplier's name."""
     try:
-        return find(label(multiplier)).sha256 == multiplier.sha256
+        return find(multiplier.name).sha256 == multiplier.sha256
     except InputError:
         return False
 
@@ -123,9 +123,12 @@ def load(folder: str | Path, network: nn.Module | Model | None = None) -> nn.Mod
 
 def _multiplier(folder: Path, entry: Mapping[str, Any]) -> Multiplier:
     table = entry["table"]
-    if table is not None and (Path(table).parent != Path(TABLES) or Path(table).name != table.split("/")[-1]):
+    if table is None:
+        found = find(str(entry["name"]))
+    elif not re.fullmatch(f"{TABLES}/[0-9a-f]{{16}}.safetensors", table):
         raise InputError(f"the table {table!r} is not in {TABLES}")
-    found = find(str(entry["name"]) if table is None else str(folder / table))
+    else:
+        found = Multiplier.load(folder / table)
     if found.sha256 != entry["sha256"]:
         raise InputError(f"multiplier {entry['name']!r} has the table {found.sha256[:12]}, not {entry['sha256'][:12]}")
     return found

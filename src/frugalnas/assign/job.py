@@ -91,7 +91,7 @@ def placed(words: Sequence[str], folder: Path) -> tuple[str, ...]:
     for word in words:
         name, sign, power = word.rpartition("=")
         path = folder / (name if sign else word)
-        made.append(f"{path}{sign}{power}" if path.is_file() else word)
+        made.append((f"{path}={power}" if sign else str(path)) if path.is_file() else word)
     return tuple(made)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from frugalnas import pareto
 from frugalnas.assign.estimate import Subject
 from frugalnas.assign.search import OBJECTIVES, Settings
-from frugalnas.assign.space import Assignments, label
+from frugalnas.assign.space import Assignments
 from frugalnas.core import InputError, Trial
 from frugalnas.multipliers import Multiplier
 from frugalnas.report import amount, table
@@ -81,7 +81,7 @@ class Approximated:
         """The work of each layer, for `report.multiplier_map.svg_of_loads`."""
         genotype = self.trial(trial).candidate.genotype
         return tuple(
-            Load(layer.name, layer.kind, layer.multiplications, label(self.space.multipliers[g]), self.space.powers[g])
+            Load(layer.name, layer.kind, layer.multiplications, self.space.multipliers[g].name, self.space.powers[g])
             for layer, g in zip(self.space.layers, genotype, strict=True)
         )
 

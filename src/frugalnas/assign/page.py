@@ -12,7 +12,6 @@ from importlib.resources import files
 from string import Template
 
 from frugalnas.assign.outcome import Approximated
-from frugalnas.assign.space import label
 from frugalnas.assign.text import Notes, header_of, remarks_on, rows_of
 from frugalnas.core import Trial
 from frugalnas.report import amount, still
@@ -64,9 +63,9 @@ def _stats(found: Approximated, notes: Notes) -> str:
 
 def _multipliers(found: Approximated) -> str:
     """What is known of each multiplier that is in the network."""
-    used = {label(one): one for one in found.assignment().values()}
+    used = {one.name: one for one in found.assignment().values()}
     header = ["multiplier", "layers", "power (mW)", "by", "from", "SHA-256 of its table"]
-    chosen = [label(one) for one in found.assignment().values()]
+    chosen = [one.name for one in found.assignment().values()]
     rows = [
         [
             *(escape(name), f"{chosen.count(name):,}", f"{one.power_mw:.3g}", escape(one.power_source)),

@@ -19,7 +19,6 @@ from frugalnas.assign.network import assigned
 from frugalnas.assign.outcome import Approximated
 from frugalnas.assign.page import page_of
 from frugalnas.assign.search import Progress
-from frugalnas.assign.space import label
 from frugalnas.assign.text import PAGE
 from frugalnas.assign.tune import Told, recipe_of, tune
 from frugalnas.core import InputError
@@ -184,6 +183,6 @@ def _csv(found: Approximated) -> str:
     for trial in found.trials:
         facts = [trial.number, trial.status, int(trial.number in front), int(trial is found.chosen)]
         values = [trial.values.get(name, "") for name in names]
-        chosen = [label(found.space.multipliers[gene]) for gene in trial.candidate.genotype]
+        chosen = [found.space.multipliers[gene].name for gene in trial.candidate.genotype]
         rows.append([*facts, *values, " ".join(trial.reason.split()), *chosen])
     return csv_of(rows)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from frugalnas import __version__
 from frugalnas.assign.estimate import WITHIN, OnImages, Subject
-from frugalnas.assign.space import Assignments, energy, label, relative_energy
+from frugalnas.assign.space import Assignments, energy, relative_energy
 from frugalnas.core import InputError, Objective, Problem
 from frugalnas.distribute import InProcess
 from frugalnas.store import JOURNAL, Journal
@@ -134,7 +134,7 @@ def _header(subject: Subject, space: Assignments, settings: Settings) -> dict[st
         "facts": {},
         "data": _checksum([subject.images, subject.labels]),
         "model": _checksum(subject.network.state_dict().values()),
-        "multipliers": [[label(one), one.sha256, one.power_mw] for one in space.multipliers],
+        "multipliers": [[one.name, one.sha256, one.power_mw] for one in space.multipliers],
         "layers": [[layer.name, layer.multiplications] for layer in space.layers],
     }
 

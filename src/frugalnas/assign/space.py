@@ -10,6 +10,7 @@ from typing import Any
 from frugalnas.core import Fidelity, Genotype, InputError
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import exact, usual
+from frugalnas.objectives.energy import relative_power
 
 MOST_USUAL = 10  # of the library, apart from swapped twins
 
@@ -65,7 +66,7 @@ class Assignments:
 
     @cached_property
     def powers(self) -> tuple[float, ...]:
-        """Of each multiplier, see `relative_power`."""
+        """Of each multiplier, relative to the exact 8-bit one of its signedness."""
         return tuple(map(relative_power, self.multipliers))
 
     @property
@@ -82,17 +83,6 @@ def energy(space: Assignments, genotype: Genotype) -> float:
 def relative_energy(space: Assignments, genotype: Genotype) -> float:
     """The same as a share of that with exact 8-bit multipliers."""
     return energy(space, genotype) / space.multiplications
-
-
-def relative_power(multiplier: Multiplier) -> float:
-    """Power relative to the exact 8-bit multiplier of the same signedness."""
-    return multiplier.power_mw / exact(multiplier.signed[0]).power_mw
-
-
-def label(multiplier: Multiplier) -> str:
-    """The name by which the library finds it: with `+swap` where its operands are exchanged."""
-    name = multiplier.name.removesuffix("+swap")
-    return f"{name}+swap" if multiplier.swapped else name
 
 
 def twins(multipliers: Sequence[Multiplier]) -> tuple[Multiplier, ...]:
@@ -115,7 +105,7 @@ def ordered(multipliers: Sequence[Multiplier]) -> tuple[Multiplier, ...]:
         raise InputError("multipliers is empty: expected one or more")
     first = exact(multipliers[0].signed[0])
     found = {first.sha256: first}
-    for multiplier in sorted(multipliers, key=lambda one: (-one.power_mw, label(one))):
+    for multiplier in sorted(multipliers, key=lambda one: (-one.power_mw, one.name)):
         found.setdefault(multiplier.sha256, multiplier)
     return tuple(found.values())
 

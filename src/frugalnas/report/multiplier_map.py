@@ -12,6 +12,7 @@ from frugalnas.layers import plan
 from frugalnas.layers.cost import count
 from frugalnas.layers.graph import Graph, merged
 from frugalnas.multipliers.library import exact, find
+from frugalnas.objectives.energy import power_of
 from frugalnas.report.text import amount
 
 _ROW, _TOP, _FOOT = 22, 44, 8  # heights in pixels
@@ -95,12 +96,6 @@ def _row(load: Load, place: int, most: int, whole: int) -> str:
         f'<text x="{_WORDS}" y="{top + 14}">{escape(load.multiplier)} ({load.power:.0%})</text>'
         f'<text x="{_END}" y="{top + 14}" text-anchor="end">{share}</text></g>'
     )
-
-
-def power_of(name: str) -> float:
-    """Power of a multiplier of the library relative to the exact 8-bit one of its signedness. Raises InputError."""
-    multiplier = find(name)
-    return multiplier.power_mw / exact(multiplier.signed[0]).power_mw
 
 
 def loads_of(space: Assigning, genotype: Genotype) -> tuple[Load, ...]:
