@@ -7,7 +7,8 @@ training; gradients pass straight through the roundings.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,20 @@ from torch.nn import functional as F
 from frugalnas.core import InputError, nearest
 from frugalnas.layers import products
 from frugalnas.layers.depthwise import DepthwiseConv2d
-from frugalnas.layers.products import Packed, Path
+from frugalnas.layers.packed import Packed, Path, pack
 from frugalnas.layers.quantise import Range, range_over, weight_codes, weight_scales
+from frugalnas.layers.straight_through import GRADIENTS, Geometry, Gradient, Weights, slopes, straight_through
 from frugalnas.multipliers import Multiplier
 
-Gradient = Literal["factors", "exact"]
-GRADIENTS = ("factors", "exact")
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """Packed weights, the scale and offset (O,) that make results of their sums, and the codes that they are."""
+
+    packed: Packed
+    scale: Tensor
+    offset: Tensor
+    weights: Weights
 
 
 class ApproximateConv2d(nn.Module):
@@ -62,9 +71,11 @@ class ApproximateConv2d(nn.Module):
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.path, self.per_channel, self.gradient = path, per_channel, gradient
         values = (input_range.scale, input_range.zero_point, input_range.low, input_range.high)
+        self.input_range: Tensor
         self.register_buffer("input_range", torch.tensor(values, dtype=torch.float32))
         self._range: Range | None = None
-        self._packed: tuple[Any, Packed, Tensor, Tensor] | None = None
+        self._ready: tuple[object, Ready] | None = None
+        self._slopes = slopes(multiplier, gradient)
 
     @classmethod
     def from_float(
@@ -76,8 +87,11 @@ class ApproximateConv2d(nn.Module):
         per_channel: bool = True,
         gradient: Gradient = "factors",
     ) -> Self:
-        """The layer `nn.Conv2d` or `DepthwiseConv2d` with a multiplier. `calibration`: the range of its input, or inputs
-        to take it from. An unsigned multiplier multiplies magnitudes of weights. Raises InputError."""
+        """The layer `nn.Conv2d` or `DepthwiseConv2d` with a multiplier; it shares no weights with it.
+
+        `calibration`: the range of the layer's input, or inputs to take it from. An unsigned multiplier multiplies the
+        magnitudes of weights. Raises InputError.
+        """
         multiplier = _signed(multiplier)
         if isinstance(layer, DepthwiseConv2d):
             kernel, bias = layer.weight.shape[-1], None
@@ -101,57 +115,58 @@ class ApproximateConv2d(nn.Module):
     def range(self) -> Range:
         """What the codes of the input mean."""
         if self._range is None:
-            scale, zero_point, low, high = self.input_range.tolist()  # type: ignore[operator]
+            scale, zero_point, low, high = self.input_range.tolist()
             self._range = Range(scale, int(zero_point), int(low), int(high))
         return self._range
 
-    def packed(self) -> tuple[Packed, Tensor, Tensor]:
-        """The weights ready for products; the scale and offset (O,) that make float results of the sums.
-
-        Kept in evaluation mode until a weight or bias changes.
-        """
+    def ready(self) -> Ready:
+        """The weights as products take them, kept in evaluation mode until something changes."""
         tensors = (self.weight, self.bias, self.input_range)
-        key = tuple(None if t is None else (t.data_ptr(), t._version, t.device) for t in tensors)  # type: ignore[union-attr]
-        if self._packed is not None and self._packed[0] == key:
-            return self._packed[1:]
-        taken = self.range
-        scales = weight_scales(self.weight, self.multiplier.bits, self.per_channel)
-        codes = weight_codes(self.weight, scales, self.multiplier.bits)
-        made = products.pack(codes, self.multiplier, self.groups, self.path, taken.zero_point, (taken.low, taken.high))
-        # sums + constant = the circuit's; a code z of the number 0 adds z * (the sum of the weights) to an exact one
-        exact = codes.long().sum((1, 2, 3)) * taken.zero_point
+        key = tuple(None if t is None else (t.data_ptr(), t._version, t.device) for t in tensors)
+        if self._ready is not None and self._ready[0] == key:
+            return self._ready[1]
+        taken, bits = self.range, self.multiplier.bits
+        scales = weight_scales(self.weight, bits, self.per_channel)
+        codes = weight_codes(self.weight, scales, bits)
+        made = pack(codes, self.multiplier, self.groups, self.path, taken.table, rounded=True)
+        # sums + constant is what the circuit computes, of which z * (sum of the weights) stands for z codes above 0
+        exact = codes.sum((1, 2, 3), dtype=torch.int64) * taken.zero_point
         scale = scales.double() * taken.scale
-        offset = (made.constant - exact).double() * scale
+        offset = (made.constant - exact) * scale
         offset = offset if self.bias is None else offset + self.bias.detach().double()
-        result = (made, scale.float(), offset.float())
-        self._packed = None if self.training else (key, *result)
+        result = Ready(made, scale.float(), offset.float(), Weights(codes, scales))
+        self._ready = None if self.training else (key, result)
         return result
 
     def train(self, mode: bool = True) -> Self:
-        self._packed = None
+        self._ready = None
         return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_ready": None}  # a copy makes its own: packed weights have no storage to copy
 
     def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
         super()._load_from_state_dict(*arguments, **named)
-        self._range = self._packed = None
+        self._range = self._ready = None
 
     def forward(self, x: Tensor) -> Tensor:
         products.check_device(x.device)
-        packed, scale, offset = self.packed()
-        if torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad):
-            bias = None if self.bias is None else self.bias - self.bias.detach()  # 0 with the gradient of the bias
-            made: Tensor = _Through.apply(x, self.weight, self, packed, scale, offset)
-            return made if bias is None else made + bias[:, None, None]
-        return self._computed(x, packed, scale, offset)
+        ready = self.ready()
+        parameters = (self.weight,) if self.bias is None else (self.weight, self.bias)
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *parameters)):
+            geometry = Geometry(self.stride, self.padding, self.dilation, self.groups)
+            given = (ready.weights, self.range, geometry, self._slopes)
+            return straight_through(lambda: self._computed(x, ready), x, self.weight, self.bias, given)
+        return self._computed(x, ready)
 
-    def _computed(self, x: Tensor, packed: Packed, scale: Tensor, offset: Tensor) -> Tensor:
-        codes = self.range.codes(x)
+    @torch.no_grad()
+    def _computed(self, x: Tensor, ready: Ready) -> Tensor:
         top, bottom, left, right = self.padding
-        padding = (top, left)
+        padding, x = (top, left), x.float()
         if (top, left) != (bottom, right):
-            codes, padding = F.pad(codes, (left, right, top, bottom), value=self.range.zero_point), (0, 0)
-        made = products.sums(packed, codes, self.stride, padding, self.dilation).float()
-        return torch.addcmul(offset[:, None, None], made, scale[:, None, None])
+            padding, x = (0, 0), F.pad(x, (left, right, top, bottom))
+        numbers = (self.range.inverse, ready.scale, ready.offset)
+        return products.results(ready.packed, x, *numbers, self.stride, padding, self.dilation)
 
     def extra_repr(self) -> str:
         out, depth, *kernel = self.weight.shape
@@ -159,7 +174,7 @@ class ApproximateConv2d(nn.Module):
         return (
             f"{depth * self.groups}, {out}, kernel_size={tuple(kernel)}, stride={self.stride}, padding={self.padding}, "
             f"dilation={self.dilation}, groups={self.groups}, {_described(self.multiplier)}, "
-            f"codes {taken.low} to {taken.high} x {taken.scale:.3g}, path={self.packed()[0].choice}"
+            f"codes {taken.low} to {taken.high} x {taken.scale:.3g}, path={self.ready().packed.choice}"
         )
 
 
@@ -217,45 +232,9 @@ class ApproximateLinear(nn.Module):
         return made.view(*x.shape[:-1], made.shape[1])
 
 
-class _Through(torch.autograd.Function):
-    """The forward pass of the circuit with gradients straight through the roundings, none where codes are clipped."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, layer: ApproximateConv2d, packed: Packed, scale: Tensor, offset: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.layer = layer
-        return layer._computed(x, packed, scale, offset)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        layer: ApproximateConv2d = ctx.layer
-        taken = layer.range
-        scales = weight_scales(weight, layer.multiplier.bits, layer.per_channel)
-        codes = weight_codes(weight, scales, layer.multiplier.bits)
-        w = codes.float() * scales.view(-1, 1, 1, 1)
-        values = taken.values(taken.levels(x))
-        top, bottom, left, right = layer.padding
-        padding = (top, left)
-        padded = (top, left) != (bottom, right)
-        if padded:
-            values, padding = F.pad(values, (left, right, top, bottom)), (0, 0)
-        of_x, of_w, _ = torch.ops.aten.convolution_backward(
-            grad,
-            *(values, w, None, layer.stride, padding, layer.dilation, False, (0, 0), layer.groups),
-            (ctx.needs_input_grad[0], ctx.needs_input_grad[1], False),
-        )
-        if of_x is not None:
-            height, width = x.shape[2:]
-            of_x = of_x[:, :, top : top + height, left : left + width] if padded else of_x
-            of_x = of_x * taken.inside(x)
-        return of_x, of_w, None, None, None, None
-
-
 def _signed(multiplier: Multiplier) -> Multiplier:
-    return multiplier
+    """One that takes signed weights."""
+    return multiplier if any(multiplier.signed) else multiplier.sign_magnitude()
 
 
 def _range(calibration: Range | Tensor, multiplier: Multiplier) -> Range:

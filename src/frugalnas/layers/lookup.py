@@ -1,19 +1,27 @@
-"""Kernels compiled by numba: sums of looked-up products on CPU cores. Needs `pip install 'frugalnas[approximate]'`."""
+"""Kernels compiled by numba: codes of activations, and sums of looked-up products, on CPU cores.
+
+`pip install 'frugalnas[approximate]'` brings numba; without it `planes` runs on torch, and there is no `sums`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from frugalnas.core import InputError
 
 if TYPE_CHECKING:
-    from frugalnas.layers.products import Packed
+    from frugalnas.layers.packed import Codes, Packed, Planes
+
+WIDE = 8  # output channels of a group from which products are looked up for all of them at once
 
 
 @cache
@@ -32,36 +40,196 @@ def require() -> None:
 def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     import numba
 
-    compiled: Callable[..., Any] = numba.njit(nogil=True, boundscheck=False)(kernel)
+    compiled: Callable[..., Any] = numba.njit(nogil=True)(kernel)
     return compiled
 
 
+def planes(
+    x: Tensor, inverse: float, codes: Codes, planes: Planes, dtype: torch.dtype, padding: tuple[int, int] = (0, 0)
+) -> Tensor:
+    """The planes of floats (N, C, H, W) in a frame of 0: (N, groups * R * C / groups, H', W') in channels-last order.
+
+    Codes are rounded as `quantise.Range` defines; of a number that is not one it is the lowest.
+    """
+    n, channels, height, width = x.shape
+    numbers = (
+        inverse,
+        codes.zero_point + codes.shift + 0.5,
+        float(codes.low + codes.shift),
+        float(codes.high + codes.shift),
+    )
+    top, left = padding
+    shape = (n, height + 2 * top, width + 2 * left, channels * planes.rank)
+    made = torch.empty(shape, dtype=dtype, device=x.device)
+    flat = x.detach().float().permute(0, 2, 3, 1)
+    if not available() or x.device.type != "cpu":
+        if top or left:
+            made.fill_(planes.zero)
+        _by_torch(flat, numbers, planes, made[:, top : top + height, left : left + width])
+        return made.permute(0, 3, 1, 2)
+    rows = flat.contiguous().numpy().reshape(n, height, width * channels)
+    given = (rows, *map(np.float32, numbers), channels, planes.groups)
+    out, frame = made.numpy(), (planes.zero, top, left)
+    if planes.masks is None:
+        _compiled(_looked_up)(*given, planes.levels.numpy(), *frame, out)
+        return made.permute(0, 3, 1, 2)
+    masks, adds = planes.masks.numpy(), planes.adds.numpy()
+    if planes.rank == 1:
+        _compiled(_masked)(*given, masks[0], adds[0], *frame, out)
+    elif dtype == torch.uint8 and channels // planes.groups % 8 == 0:
+        words = (np.repeat(values, 8).view(np.uint64) for values in (masks, adds))
+        _compiled(_words_masked)(*given, *words, *frame, out)
+    else:
+        _compiled(_all_masked)(*given, masks, adds, *frame, out)
+    return made.permute(0, 3, 1, 2)
+
+
+def _by_torch(x: Tensor, numbers: tuple[float, ...], planes: Planes, made: Tensor) -> None:
+    """Into `made` (N, H, W, channels) the planes of x (N, H, W, C)."""
+    inverse, offset, low, high = numbers
+    places = torch.mul(x, inverse).add_(offset).nan_to_num_(low).clamp_(low, high).to(torch.uint8)
+    width = x.shape[3] // planes.groups
+    for group in range(planes.groups):
+        at = places[..., group * width : (group + 1) * width]
+        for r in range(planes.rank):
+            into = made[..., (group * planes.rank + r) * width :][..., :width]
+            if planes.masks is None:
+                into.copy_(planes.levels[r][at.int()])
+            else:
+                into.copy_(at & int(planes.masks[r])).add_(planes.adds[r])
+
+
+# In the kernels x is float32 (N, H, W * C), and out (N, H', W', channels) has a frame: (zero, top, left).
+
+
+def _masked(x, inverse, offset, low, high, channels, groups, mask, add, zero, top, left, out):  # type: ignore[no-untyped-def]
+    n, height, size = x.shape
+    first = left * channels
+    for image in range(n):
+        out[image, :top] = zero
+        out[image, top + height :] = zero
+        for y in range(height):
+            row, into = x[image, y], out[image, top + y].reshape(-1)
+            into[:first] = zero
+            into[first + size :] = zero
+            into = into[first : first + size]
+            for i in range(size):
+                place = np.uint8(np.int32(min(max(np.float32(row[i] * inverse) + offset, low), high)))
+                into[i] = (place & mask) + add
+
+
+def _all_masked(x, inverse, offset, low, high, channels, groups, masks, adds, zero, top, left, out):  # type: ignore[no-untyped-def]
+    n, height, size = x.shape
+    pixels, width, rank = size // channels, channels // groups, masks.size
+    places = np.empty(size, dtype=np.uint8)
+    for image in range(n):
+        out[image, :top] = zero
+        out[image, top + height :] = zero
+        for y in range(height):
+            row = x[image, y]
+            for i in range(size):
+                places[i] = np.uint8(np.int32(min(max(np.float32(row[i] * inverse) + offset, low), high)))
+            out[image, top + y, :left] = zero
+            out[image, top + y, left + pixels :] = zero
+            for p in range(pixels):
+                into = out[image, top + y, left + p]
+                for g in range(groups):
+                    for r in range(rank):
+                        start = (g * rank + r) * width
+                        for c in range(width):
+                            into[start + c] = (places[p * channels + g * width + c] & masks[r]) + adds[r]
+
+
+def _words_masked(x, inverse, offset, low, high, channels, groups, masks, adds, zero, top, left, out):  # type: ignore[no-untyped-def]
+    """Eight places at a time; no sum carries into the next one."""
+    n, height, size = x.shape
+    pixels, width, rank = size // channels, channels // groups // 8, masks.size
+    places = np.empty(size, dtype=np.uint8)
+    words = places.view(np.uint64)
+    for image in range(n):
+        out[image, :top] = zero
+        out[image, top + height :] = zero
+        for y in range(height):
+            row = x[image, y]
+            for i in range(size):
+                places[i] = np.uint8(np.int32(min(max(np.float32(row[i] * inverse) + offset, low), high)))
+            out[image, top + y, :left] = zero
+            out[image, top + y, left + pixels :] = zero
+            into = out[image, top + y, left : left + pixels].reshape(-1).view(np.uint64)
+            for p in range(pixels * groups):
+                for r in range(rank):
+                    mask, add = masks[r], adds[r]
+                    for c in range(width):
+                        into[(p * rank + r) * width + c] = (words[p * width + c] & mask) + add
+
+
+def _looked_up(x, inverse, offset, low, high, channels, groups, levels, zero, top, left, out):  # type: ignore[no-untyped-def]
+    n, height, size = x.shape
+    pixels, width, rank = size // channels, channels // groups, len(levels)
+    places = np.empty(size, dtype=np.uint8)
+    for image in range(n):
+        out[image, :top] = zero
+        out[image, top + height :] = zero
+        for y in range(height):
+            row = x[image, y]
+            for i in range(size):
+                places[i] = np.uint8(np.int32(min(max(np.float32(row[i] * inverse) + offset, low), high)))
+            out[image, top + y, :left] = zero
+            out[image, top + y, left + pixels :] = zero
+            for p in range(pixels):
+                into = out[image, top + y, left + p]
+                for g in range(groups):
+                    for r in range(rank):
+                        level = levels[r]
+                        start = (g * rank + r) * width
+                        for c in range(width):
+                            into[start + c] = level[places[p * channels + g * width + c]]
+
+
 def sums(
-    patterns: Tensor,
+    at: Tensor,
     packed: Packed,
     stride: tuple[int, int],
     padding: tuple[int, int],
     dilation: tuple[int, int],
-    result: Tensor,
+    made: Tensor,
 ) -> None:
-    """Into `result` (N, O, H', W'), int32 or int64, the sums of looked-up products of uint8 patterns (N, C, H, W)."""
-    x = patterns.contiguous().numpy()
+    """Into `made` (N, O, H', W'), channels last, the sums of looked-up products of places uint8 (N, C, H, W).
+
+    Images are shared out among as many threads as torch uses.
+    """
+    if packed.table is None:
+        raise AssertionError
+    x, out = at.permute(0, 2, 3, 1).contiguous().numpy(), made.permute(0, 2, 3, 1).numpy()
     weights = packed.weight.numpy()
-    columns = np.ascontiguousarray(packed.levels.numpy().T)
-    kernel = (*packed.shape[2:], *stride, *padding, *dilation)
-    _compiled(_column_sums)(
-        x, weights, columns, packed.groups, np.array(kernel, dtype=np.int64), packed.pad_code & 255, result.numpy()
-    )
+    wide = packed.shape[0] // packed.groups >= WIDE and packed.narrow
+    table = packed.table.numpy()
+    if not wide:
+        table = np.ascontiguousarray(table.T)
+    elif table.min() >= -(1 << 15) and table.max() < 1 << 15:
+        table = table.astype(np.int16)
+    kernel = np.array((*packed.shape[2:], *stride, *padding, *dilation), dtype=np.int64)
+    zero = packed.codes.zero_point + packed.codes.shift
+    run = _compiled(_wide_sums if wide else _narrow_sums)
+    threads = min(len(x), torch.get_num_threads())
+    bounds = [len(x) * i // threads for i in range(threads + 1)] if threads else [0]
+    shares = [(x[a:b], weights, table, packed.groups, kernel, zero, out[a:b]) for a, b in pairwise(bounds)]
+    if len(shares) < 2:
+        for share in shares:
+            run(*share)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda share: run(*share), shares))
 
 
-def _column_sums(x, weights, columns, groups, kernel, pad, result):  # type: ignore[no-untyped-def]
-    """Of each image: its windows as a matrix (K, P), then for each weight one column of the table over the pixels."""
+def _narrow_sums(x, weights, columns, groups, kernel, zero, out):  # type: ignore[no-untyped-def]
+    """For each weight its column of products (256,), over the pixels of an image."""
     kh, kw, sy, sx, py, px, dy, dx = kernel
-    n, channels, height, width = x.shape
-    out, rows, cols = result.shape[1:]
-    depth, per_group = channels // groups, out // groups
+    n, height, width, channels = x.shape
+    rows, cols, outputs = out.shape[1:]
+    depth, per_group = channels // groups, outputs // groups
     windows = np.empty((depth * kh * kw, rows * cols), dtype=np.uint8)
-    total = np.empty(rows * cols, dtype=result.dtype)
+    total = np.empty(rows * cols, dtype=out.dtype)
     for image in range(n):
         for group in range(groups):
             for channel in range(depth):
@@ -73,7 +241,7 @@ def _column_sums(x, weights, columns, groups, kernel, pad, result):  # type: ign
                             for c in range(cols):
                                 z = c * sx - px + j * dx
                                 inside = 0 <= y < height and 0 <= z < width
-                                window[r * cols + c] = x[image, group * depth + channel, y, z] if inside else pad
+                                window[r * cols + c] = x[image, y, z, group * depth + channel] if inside else zero
             for o in range(group * per_group, (group + 1) * per_group):
                 total[:] = 0
                 for k in range(depth * kh * kw):
@@ -81,4 +249,51 @@ def _column_sums(x, weights, columns, groups, kernel, pad, result):  # type: ign
                     window = windows[k]
                     for p in range(rows * cols):
                         total[p] += column[window[p]]
-                result[image, o] = total.reshape(rows, cols)
+                for r in range(rows):
+                    for c in range(cols):
+                        out[image, r, c, o] = total[r * cols + c]
+
+
+def _wide_sums(x, weights, table, groups, kernel, zero, out):  # type: ignore[no-untyped-def]
+    """For each place in the window the products of all codes with the weights of all output channels, (256, O); then of
+    these one row for each pixel, additions of whole vectors without a look-up of each. Four places at a time."""
+    kh, kw, sy, sx, py, px, dy, dx = kernel
+    n, height, width, channels = x.shape
+    rows, cols, outputs = out.shape[1:]
+    depth, per_group = channels // groups, outputs // groups
+    k_all = depth * kh * kw
+    pixels = n * rows * cols
+    out = out.reshape(pixels, outputs)
+    block = min(pixels, 4096)
+    windows = np.zeros((4, block), dtype=np.uint8)
+    products = np.zeros((4, 256, per_group), dtype=table.dtype)
+    total = np.empty((block, per_group), dtype=out.dtype)
+    for group in range(groups):
+        for first in range(0, pixels, block):
+            size = min(block, pixels - first)
+            total[:] = 0
+            for start in range(0, k_all, 4):
+                for q in range(4):
+                    k = start + q
+                    if k >= k_all:
+                        products[q] = 0
+                        continue
+                    for a in range(256):
+                        for o in range(per_group):
+                            products[q, a, o] = table[a, weights[group * per_group + o, k]]
+                    channel, i, j = k // (kh * kw), k // kw % kh, k % kw
+                    for p in range(size):
+                        at = first + p
+                        image, r, c = at // (rows * cols), at // cols % rows, at % cols
+                        y, z = r * sy - py + i * dy, c * sx - px + j * dx
+                        inside = 0 <= y < height and 0 <= z < width
+                        windows[q, p] = x[image, y, z, group * depth + channel] if inside else zero
+                for p in range(size):
+                    row = total[p]
+                    one, two = products[0, windows[0, p]], products[1, windows[1, p]]
+                    three, four = products[2, windows[2, p]], products[3, windows[3, p]]
+                    for o in range(per_group):
+                        row[o] += (np.int32(one[o]) + np.int32(two[o])) + (np.int32(three[o]) + np.int32(four[o]))
+            for p in range(size):
+                for o in range(per_group):
+                    out[first + p, group * per_group + o] = total[p, o]

@@ -1,272 +1,212 @@
 """Sums of products of an approximate multiplier over convolution windows, exact to the last bit.
 
-Three paths give the same integers. "factored": the product table is a sum of few products U_r(a) * V_r(b), so that the
-sum over a window is one ordinary convolution of stacked planes U_r(x) with weights V_r(w); floating point is exact
-because no partial sum can leave the integers that it represents, whatever the order (`Choice.bound`). "table": a
-compiled look-up kernel on the CPU (`layers.lookup`). "gather": torch indexing on any device, the reference.
+Three paths give the same integers:
+- "factored": the product table is a sum of few products U_r(a) * V_r(b), so that the sum over a window is an ordinary
+  convolution of stacked planes U_r(x) with weights V_r(w). It runs on 8-bit integers where the CPU has fast ones
+  (`layers.integer`), else, and with path "float", in floating point, which is exact as no partial sum can leave the
+  integers that it represents, whatever the order (`Choice.bound`);
+- "table": a compiled look-up kernel on the CPU (`layers.lookup`);
+- "gather": torch indexing on any device, the reference.
 
-Padding holds a code too (`pad_code`, what stands for the number 0) and goes through the multiplier like any other, so
-that tables where 0 * b is not 0 are emulated as a circuit would compute them. All paths work on sums less what the
-padding code would give in every place, `Packed.constant`: with that, padding is zeros.
+Padding holds a code too, that of the number 0, and goes through the multiplier like any other, so that tables where
+0 * b is not 0 are emulated as a circuit would compute them. All paths compute sums less what the zero point would give
+in every place, `Packed.constant`: so padding is zeros.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from frugalnas.core import InputError, nearest
-from frugalnas.layers import lookup
+from frugalnas.core import InputError
+from frugalnas.layers import integer, lookup
+from frugalnas.layers.packed import Codes, Packed, Path, Planes, code_range, pack
 from frugalnas.multipliers import Multiplier
 
-Path = Literal["auto", "factored", "table", "gather"]
+__all__ = ["Path", "approximate_conv2d", "approximate_linear", "check_device", "results", "sums"]
+
 Size = int | tuple[int, int]
-PATHS = ("auto", "factored", "table", "gather")
-EXACT = {torch.float32: 1 << 24, torch.float64: 1 << 53}  # integers below are exact, and so are sums of them
+Two = tuple[int, int]
 GATHERED = 1 << 21  # products that the gather looks up at a time
+CHUNK = 1 << 17  # values of the stacked planes that are in work at a time, so that they stay in the cache
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """How a layer sums its products. `bound`: no partial sum of a chunk is larger; `chunks`: parts of the window's sum
-    that are convolved one by one, each exact in `dtype`. `rank`: None where the table has no factors in use."""
-
-    path: Literal["factored", "table", "gather"]
-    rank: int | None
-    dtype: str
-    bound: int
-    chunks: int = 1
-
-    def __str__(self) -> str:
-        if self.path != "factored":
-            return f"{self.path}, |sum| <= {self.bound}"
-        parts = f" in {self.chunks} chunks" if self.chunks > 1 else ""
-        return f"factored, rank {self.rank}, {self.dtype}{parts}, exact: |sum| <= {self.bound}"
-
-
-@dataclass(frozen=True, eq=False)
-class Packed:
-    """Weights made ready for one multiplier. `shape`: (O, C / groups, kh, kw) of the codes.
-
-    `weight`: for the factored path V_r(w) (O, R * C / groups, kh, kw), else bit patterns int16 (O, C / groups * kh * kw).
-    `levels`: the factored path's U_r(a) - U_r(pad) float (256, R); else the table less its padding row, int32 (256, 2**N).
-    `parts`: the planes of each chunk.
-    `constant`: int64 (O,), the sum over a window full of padding. `narrow`: whether every sum fits int32.
-    """
-
-    choice: Choice
-    shape: tuple[int, int, int, int]
-    groups: int
-    pad_code: int
-    weight: Tensor
-    levels: Tensor
-    constant: Tensor
-    narrow: bool
-    parts: tuple[tuple[int, int], ...] = field(default=())
-
-
-def pack(
-    w_codes: Tensor,
-    multiplier: Multiplier,
-    groups: int = 1,
-    path: Path = "auto",
-    pad_code: int = 0,
-    codes: tuple[int, int] | None = None,
-) -> Packed:
-    """Weight codes (O, C / groups, kh, kw) for `sums`. `codes`: the lowest and highest activation code; None is all.
-
-    Raises InputError for codes out of the multiplier's range and for a path that cannot run.
-    """
-    low, high = codes or code_range(8, multiplier.signed[0])
-    out, depth, height, width = w_codes.shape
-    chosen = _path(path, multiplier, w_codes.device)
-    patterns = (w_codes.long() & (multiplier.table.shape[1] - 1)).cpu()
-    used = np.arange(min(low, pad_code), max(high, pad_code) + 1) & 255
-    centred = multiplier.table.astype(np.int64) - multiplier.table[pad_code & 255]
-    constant = torch.from_numpy(multiplier.table[pad_code & 255].astype(np.int64))[patterns].sum((1, 2, 3))
-    shape = (out, depth, height, width)
-    device = w_codes.device
-    largest = torch.from_numpy(np.abs(centred[used]).max(0))
-    reach = int(largest[patterns].sum((1, 2, 3)).max())
-    narrow = reach + int(constant.abs().max()) < 1 << 31
-    if chosen == "factored" and multiplier.factors is not None:
-        rows = multiplier.factors.rows.astype(np.int64)
-        rows = rows - rows[pad_code & 255]
-        columns = torch.from_numpy(multiplier.factors.columns.astype(np.int64))
-        planes = columns[patterns].permute(0, 4, 1, 2, 3)  # (O, R, C / groups, kh, kw)
-        highest = torch.from_numpy(np.abs(rows[used]).max(0))
-        weights = planes.abs().sum((3, 4)) * highest[:, None]  # the largest sum of each plane and channel
-        parts, dtype = _parts(weights.flatten(1))
-        bound = max((int(weights.flatten(1)[:, a:b].sum(1).max()) for a, b in parts), default=0)
-        choice = Choice("factored", multiplier.rank, str(dtype).removeprefix("torch."), bound, max(1, len(parts)))
-        weight = planes.reshape(out, -1, height, width).to(device, dtype)
-        if height * width > 1:
-            weight = weight.contiguous(memory_format=torch.channels_last)
-        levels = torch.from_numpy(rows).to(device, dtype)
-        return Packed(choice, shape, groups, pad_code, weight, levels, constant.to(device), narrow, parts)
-    choice = Choice(chosen, multiplier.rank, "int32" if narrow else "int64", reach)
-    weight = patterns.flatten(1).to(device, torch.int16)
-    levels = torch.from_numpy(centred.astype(np.int32)).to(device)
-    return Packed(choice, shape, groups, pad_code, weight, levels, constant.to(device), narrow)
-
-
-def code_range(bits: int, signed: bool) -> tuple[int, int]:
-    """The lowest and highest code of an operand."""
-    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
-
-
-def _path(path: str, multiplier: Multiplier, device: torch.device) -> Literal["factored", "table", "gather"]:
-    if path not in PATHS:
-        raise InputError(f"unknown path {path!r}; {nearest(path, PATHS)}")
-    if path == "factored" and multiplier.factors is None:
-        raise InputError(f"path 'factored': {multiplier.name} has no factors of rank <= 16; 'table' and 'gather' run")
-    if path == "table" and device.type != "cpu":
-        raise InputError(f"path 'table' runs on the CPU, not on {device.type}; 'gather' runs everywhere")
-    if path == "table":
-        lookup.require()
-    if path == "auto":
-        if multiplier.factors is not None:
-            return "factored"
-        return "table" if device.type == "cpu" and lookup.available() else "gather"
-    return path  # type: ignore[return-value]
-
-
-def _parts(weights: Tensor) -> tuple[tuple[tuple[int, int], ...], torch.dtype]:
-    """Runs of channels whose sums are exact, from the largest sum of each (O, channels): float32 if any such are."""
-    if not weights.numel():
-        return (), torch.float32
-    if int(weights.max()) >= EXACT[torch.float32]:
-        return ((0, weights.shape[1]),), torch.float64
-    parts, start, total = [], 0, torch.zeros(len(weights), dtype=torch.int64)
-    for place, column in enumerate(weights.T):
-        total = total + column
-        if int(total.max()) >= EXACT[torch.float32]:
-            parts.append((start, place))
-            start, total = place, column
-    return (*parts, (start, weights.shape[1])), torch.float32
-
-
-def planes(packed: Packed, x_codes: Tensor) -> Tensor:
-    """U_r(x) - U_r(pad) of codes (N, C, H, W): (N, groups * R * C / groups, H, W) in channels-last order."""
-    n, channels, height, width = x_codes.shape
-    patterns = (x_codes.permute(0, 2, 3, 1) & 255).int()
-    made = F.embedding(patterns, packed.levels)  # (N, H, W, C, R)
-    rank = packed.levels.shape[1]
-    made = made.view(n, height, width, packed.groups, channels // packed.groups, rank).transpose(4, 5)
-    return made.reshape(n, height, width, channels * rank).permute(0, 3, 1, 2)
-
-
-def convolved(packed: Packed, x_planes: Tensor, stride: Size, padding: Size, dilation: Size) -> Tensor:
-    """The sums (N, O, H', W') of planes, less `constant`: integers in floating point, float32 unless chunked."""
-    if not packed.weight.shape[1]:
-        n, _, height, width = x_planes.shape
-        sides = _sides((height, width), packed.shape[2:], _pair(stride), _pair(padding), _pair(dilation))
-        return x_planes.new_zeros((n, packed.shape[0], *sides))
-    with _exact(x_planes.device):
-        return _convolved(packed, x_planes, stride, padding, dilation)
-
-
-@contextmanager
-def _exact(device: torch.device) -> Iterator[None]:
-    """Without cuDNN, whose Winograd transforms round, and without TF32, on CUDA; other devices as they are."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with torch.backends.cudnn.flags(enabled=False):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def _convolved(packed: Packed, x_planes: Tensor, stride: Size, padding: Size, dilation: Size) -> Tensor:
-    groups, weight = packed.groups, packed.weight
-    if len(packed.parts) == 1:
-        return F.conv2d(x_planes, weight, None, stride, padding, dilation, groups)
-    grouped = x_planes.view(x_planes.shape[0], groups, -1, *x_planes.shape[2:])
-    total: Tensor | None = None
-    for first, last in packed.parts:
-        part = grouped[:, :, first:last].flatten(1, 2)
-        made = F.conv2d(part, weight[:, first:last], None, stride, padding, dilation, groups).double()
-        total = made if total is None else total.add_(made)
-    if total is None:
-        raise AssertionError
-    return total
-
-
-def sums(packed: Packed, x_codes: Tensor, stride: Size = 1, padding: Size = 0, dilation: Size = 1) -> Tensor:
-    """The sums (N, O, H', W') of codes (N, C, H, W), less `packed.constant`: floating point or integers by the path."""
-    if packed.choice.path == "factored":
-        return convolved(packed, planes(packed, x_codes), stride, padding, dilation)
-    if packed.choice.path == "table":
-        return _table(packed, x_codes, _pair(stride), _pair(padding), _pair(dilation))
-    return _gather(packed, x_codes, _pair(stride), _pair(padding), _pair(dilation))
-
-
-def _pair(value: Size) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-
-def _sides(
-    sides: tuple[int, ...],
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...],
-) -> tuple[int, int]:
-    made = [
-        (side + 2 * p - d * (k - 1) - 1) // s + 1
-        for side, k, s, p, d in zip(sides, kernel, stride, padding, dilation, strict=True)
-    ]
-    return made[0], made[1]
-
-
-def _table(
-    packed: Packed, x_codes: Tensor, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
+def results(
+    packed: Packed, x: Tensor, inverse: float, scale: Tensor, offset: Tensor, stride: Two, padding: Two, dilation: Two
 ) -> Tensor:
-    patterns = (x_codes & 255).to(torch.uint8)
-    sides = _sides(x_codes.shape[2:], packed.shape[2:], stride, padding, dilation)
-    result = torch.empty((len(x_codes), packed.shape[0], *sides), dtype=torch.int32 if packed.narrow else torch.int64)
-    lookup.sums(patterns, packed, stride, padding, dilation, result)
+    """Sums over the codes of floats (N, C, H, W), times scale (O,), plus offset (O,): float32 (N, O, H', W').
+
+    Sum, product and total are each rounded to float32.
+    `inverse`: of the scale of the input's codes. No gradients.
+    """
+    if packed.planes is None:
+        made = sums(packed, places(x, inverse, packed.codes), stride, padding, dilation).float()
+        return made.mul_(scale[:, None, None]).add_(offset[:, None, None])
+    planes, channels = packed.planes, packed.planes.rank * x.shape[1]
+    sides = _sides(x.shape[2:], packed.shape[2:], stride, padding, dilation)
+    if planes.rank and packed.choice.dtype == "int8":
+        stacked = lookup.planes(x, inverse, packed.codes, planes, torch.uint8, padding)
+        return _integer(packed, stacked, scale, offset, stride, dilation)
+    shape = (len(x), packed.shape[0], *sides)
+    result = torch.empty(shape, dtype=torch.float32, device=x.device, memory_format=torch.channels_last)
+    if not planes.rank:
+        return result.copy_(offset[:, None, None])
+    images = max(1, CHUNK // max(1, channels * x.shape[2] * x.shape[3])) if x.device.type == "cpu" else len(x)
+    for part, into in zip(torch.split(x, images), torch.split(result, images), strict=True):
+        if packed.apart:
+            total = _apart(packed, part, inverse, stride, padding, dilation)
+        else:
+            stacked = lookup.planes(part, inverse, packed.codes, planes, torch.float32)
+            total = _convolved(packed, stacked, stride, padding, dilation)
+        torch.mul(total, scale[:, None, None], out=into)
+        into.add_(offset[:, None, None])
     return result
 
 
-def _gather(
-    packed: Packed, x_codes: Tensor, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
-) -> Tensor:
+def _apart(packed: Packed, x: Tensor, inverse: float, stride: Two, padding: Two, dilation: Two) -> Tensor:
+    planes = packed.planes
+    if planes is None:
+        raise AssertionError
+    total: Tensor | None = None
+    for r in range(planes.rank):
+        plane = lookup.planes(x, inverse, packed.codes, planes.one(r), torch.float32)
+        with exact(x.device):
+            made = F.conv2d(plane, packed.weight[r], None, stride, padding, dilation, packed.groups)
+        total = made if total is None else total.add_(made)
+    return x.new_zeros(()) if total is None else total
+
+
+def _integer(packed: Packed, stacked: Tensor, scale: Tensor, offset: Tensor, stride: Two, dilation: Two) -> Tensor:
+    """Results of stacked planes in uint8, padded."""
+    planes, raw = packed.planes, packed.raw
+    if planes is None or raw is None:
+        raise AssertionError
+    shape = (min(2, len(stacked)), *stacked.shape[1:])
+    if not len(stacked) or integer.trusted(shape, tuple(raw.shape), planes.zero, stride, dilation, planes.groups):
+        return integer.convolved(stacked, planes.zero, packed.weight, scale, offset, stride, dilation, planes.groups)
+    made = F.conv2d(stacked.double() - planes.zero, raw.double(), None, stride, 0, dilation, planes.groups).float()
+    return made.mul_(scale[:, None, None]).add_(offset[:, None, None])
+
+
+def _convolved(packed: Packed, stacked: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
+    """The sums of stacked planes: float32, or float64 in chunks."""
+    groups, weight = packed.groups, packed.weight
+    stacked = stacked.to(weight.dtype)
+    with exact(stacked.device):
+        if len(packed.parts) == 1:
+            return F.conv2d(stacked, weight, None, stride, padding, dilation, groups)
+        grouped = stacked.contiguous().view(len(stacked), groups, -1, *stacked.shape[2:])
+        parts = [
+            F.conv2d(grouped[:, :, a:b].flatten(1, 2), weight[:, a:b], None, stride, padding, dilation, groups).double()
+            for a, b in packed.parts
+        ]
+    return torch.stack(parts).sum(0)
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Convolutions in float32 proper: no TF32, no bfloat16, and on CUDA not cuDNN, whose Winograd transforms round."""
+    if device.type == "cuda":
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = False
+        try:
+            with torch.backends.cudnn.flags(enabled=False), torch.autocast("cuda", enabled=False):
+                yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before
+    elif torch.is_autocast_enabled(device.type):
+        with torch.autocast(device.type, enabled=False):
+            yield
+    else:
+        yield
+
+
+def places(x: Tensor, inverse: float, codes: Codes) -> Tensor:
+    """Where the codes of floats are in tables: uint8, any shape. A number that is not one gets the lowest."""
+    low, high = codes.low + codes.shift, codes.high + codes.shift
+    made = torch.mul(x, inverse).add_(codes.zero_point + codes.shift + 0.5)
+    return made.nan_to_num_(low).clamp_(low, high).to(torch.uint8)
+
+
+def sums(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
+    """The sums (N, O, H', W') of places uint8 (N, C, H, W), less `packed.constant`: floats on the factored path."""
+    if packed.planes is None:
+        looked_up = _table if packed.choice.path == "table" else _gather
+        return looked_up(packed, at, stride, padding, dilation)
+    sides = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
+    if not packed.planes.rank:
+        return torch.zeros((len(at), packed.shape[0], *sides), device=at.device)
+    if packed.choice.dtype == "int8":
+        ones, zeros = torch.ones(packed.shape[0]), torch.zeros(packed.shape[0])
+        (py, px), zero = padding, packed.planes.zero
+        stacked = F.pad(stacked_planes(at, packed.planes), (px, px, py, py), value=zero)
+        return _integer(packed, stacked, ones, zeros, stride, dilation)
+    if not packed.apart:
+        return _convolved(packed, stacked_planes(at, packed.planes), stride, padding, dilation)
+    made = []
+    for r in range(packed.planes.rank):
+        with exact(at.device):
+            plane = stacked_planes(at, packed.planes.one(r))
+            made.append(F.conv2d(plane, packed.weight[r], None, stride, padding, dilation, packed.groups))
+    return torch.stack(made).sum(0)
+
+
+def stacked_planes(at: Tensor, planes: Planes) -> Tensor:
+    """The planes of places (N, C, H, W): (N, groups * R * C / groups, H, W), in channels-last order."""
+    n, channels, height, width = at.shape
+    made = planes.levels[:, at.permute(0, 2, 3, 1).int()]  # (R, N, H, W, C)
+    made = made.view(planes.rank, n, height, width, planes.groups, channels // planes.groups).permute(1, 2, 3, 4, 0, 5)
+    return made.reshape(n, height, width, channels * planes.rank).permute(0, 3, 1, 2)
+
+
+def _table(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
+    sides = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
+    kind = torch.int32 if packed.narrow else torch.int64
+    made = torch.empty((len(at), packed.shape[0], *sides), dtype=kind, memory_format=torch.channels_last)
+    lookup.sums(at, packed, stride, padding, dilation, made)
+    return made
+
+
+def _gather(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
+    if packed.table is None:
+        raise AssertionError
     out, depth, kh, kw = packed.shape
-    n, groups = len(x_codes), packed.groups
-    height, width = _sides(x_codes.shape[2:], packed.shape[2:], stride, padding, dilation)
-    padded = F.pad(
-        x_codes.to(torch.int32) & 255, (padding[1], padding[1], padding[0], padding[0]), value=packed.pad_code & 255
-    ).contiguous()
+    n, groups, k = len(at), packed.groups, depth * kh * kw
+    height, width = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
+    zero = packed.codes.zero_point + packed.codes.shift
+    padded = F.pad(at.int(), (padding[1], padding[1], padding[0], padding[0]), value=zero).contiguous()
     s = padded.stride()
     windows = padded.as_strided(
         (n, groups, depth, kh, kw, height, width),
         (s[0], s[1] * depth, s[1], s[2] * dilation[0], s[3] * dilation[1], s[2] * stride[0], s[3] * stride[1]),
     )
-    columns, table = packed.levels.shape[1], packed.levels.flatten()
-    weights = packed.weight.long().view(groups, out // groups, depth * kh * kw)
-    result = torch.zeros((n, groups, out // groups, height * width), dtype=torch.int64, device=x_codes.device)
-    at_a_time = max(1, GATHERED // max(1, depth * kh * kw * height * width))
+    columns, table = packed.table.shape[1], packed.table.flatten()
+    weights = packed.weight.long().view(groups, out // groups, k)
+    made = torch.zeros((n, groups, out // groups, height * width), dtype=torch.int64, device=at.device)
+    at_a_time = max(1, GATHERED // (k * height * width))
     for image in range(n):
-        places = windows[image].reshape(groups, depth * kh * kw, height * width).long() * columns
+        rows = windows[image].reshape(groups, k, height * width).long() * columns
         for group in range(groups):
             for first in range(0, out // groups, at_a_time):
-                chosen = weights[group, first : first + at_a_time, :, None] + places[group]
-                result[image, group, first : first + at_a_time] = table[chosen].sum(1, dtype=torch.int64)
-    result = result.view(n, out, height, width)
-    return result.int() if packed.narrow else result
+                chosen = weights[group, first : first + at_a_time, :, None] + rows[group]
+                made[image, group, first : first + at_a_time] = table[chosen].sum(1, dtype=torch.int64)
+    made = made.view(n, out, height, width)
+    return made.int() if packed.narrow else made
+
+
+def _pair(value: Size) -> Two:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def _sides(sides: tuple[int, ...], kernel: tuple[int, ...], stride: Two, padding: Two, dilation: Two) -> Two:
+    each = zip(sides, kernel, stride, padding, dilation, strict=True)
+    height, width = ((side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in each)
+    return height, width
 
 
 def approximate_conv2d(
@@ -284,14 +224,17 @@ def approximate_conv2d(
 
     result[n, o, y, x] is the sum over the window of table[x & 255, w & mask], in int32, or int64 where int32 could
     overflow. Padding holds `pad_code` and is multiplied like any other code. The same integers on every path.
-    Raises InputError for codes that are no integers or out of the multiplier's range, shapes that do not fit, and a path
-    that cannot run here.
+    Raises InputError for codes that are no integers or out of the multiplier's range, shapes that do not fit, and a
+    path that cannot run here.
     """
     _check(x_codes, w_codes, multiplier, groups, pad_code)
-    _check_sides(x_codes, w_codes, _pair(stride), _pair(padding), _pair(dilation))
+    steps = (_pair(stride), _pair(padding), _pair(dilation))
+    _check_sides(x_codes, w_codes, *steps)
     check_device(x_codes.device)
-    packed = pack(w_codes, multiplier, groups, path, pad_code)
-    made = sums(packed, x_codes, stride, padding, dilation)
+    low, high = code_range(8, multiplier.signed[0])
+    codes = Codes(low, high, pad_code, -low)
+    packed = pack(w_codes, multiplier, groups, path, codes)
+    made = sums(packed, (x_codes - low).to(torch.uint8) if low else x_codes.to(torch.uint8), *steps)
     constant = packed.constant[:, None, None]
     return made.int() + constant.int() if packed.narrow else made.long() + constant
 
@@ -304,7 +247,7 @@ def approximate_linear(x_codes: Tensor, w_codes: Tensor, multiplier: Multiplier,
         )
     flat = x_codes.reshape(-1, w_codes.shape[1])
     made = approximate_conv2d(flat[:, :, None, None], w_codes[:, :, None, None], multiplier, path=path)
-    return made.view(*x_codes.shape[:-1], len(w_codes))
+    return made.reshape(*x_codes.shape[:-1], len(w_codes))
 
 
 def _check(x_codes: Tensor, w_codes: Tensor, multiplier: Multiplier, groups: int, pad_code: int) -> None:
@@ -312,26 +255,22 @@ def _check(x_codes: Tensor, w_codes: Tensor, multiplier: Multiplier, groups: int
     if x_codes.ndim != 4 or w_codes.ndim != 4 or groups < 1:
         raise InputError(f"{shapes}: expected (N, C, H, W) and (O, C / groups, kh, kw)")
     if x_codes.shape[1] != w_codes.shape[1] * groups or w_codes.shape[0] % groups or not w_codes.numel():
-        raise InputError(f"{shapes}: expected C / groups of the codes in the weights, and O a multiple of the groups")
-    operands = (
-        ("activations", x_codes, 8, multiplier.signed[0]),
-        ("weights", w_codes, multiplier.bits, multiplier.signed[1]),
-    )
-    for what, codes, bits, signed in operands:
-        low, high = code_range(bits, signed)
+        raise InputError(f"{shapes}: expected C / groups channels in the weights, and O a multiple of the groups")
+    signed = multiplier.signed
+    for what, codes, bits, both in (
+        ("activations", x_codes, 8, signed[0]),
+        ("weights", w_codes, multiplier.bits, signed[1]),
+        ("pad_code", torch.tensor(pad_code), 8, signed[0]),
+    ):
+        low, high = code_range(bits, both)
         if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
             raise InputError(f"{what} of {codes.dtype}: expected integer codes from {low} to {high}")
         if codes.numel() and not low <= int(codes.min()) <= int(codes.max()) <= high:
             found = f"{int(codes.min())} to {int(codes.max())}"
             raise InputError(f"{what} {found}: the codes of {multiplier.name} go from {low} to {high}")
-    low, high = code_range(8, multiplier.signed[0])
-    if not low <= pad_code <= high:
-        raise InputError(f"pad_code {pad_code}: the codes of {multiplier.name} go from {low} to {high}")
 
 
-def _check_sides(
-    x_codes: Tensor, w_codes: Tensor, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
-) -> None:
+def _check_sides(x_codes: Tensor, w_codes: Tensor, stride: Two, padding: Two, dilation: Two) -> None:
     if min(stride) < 1 or min(dilation) < 1 or min(padding) < 0:
         raise InputError(f"stride {stride}, padding {padding}, dilation {dilation}: expected at least 1, 0 and 1")
     if min(_sides(x_codes.shape[2:], w_codes.shape[2:], stride, padding, dilation)) < 1:
@@ -339,23 +278,22 @@ def _check_sides(
 
 
 def check_device(device: torch.device) -> None:
-    """Compare the factored path with the reference once a process and device; the CPU's is what the tests test.
+    """Compare the factored path with the reference, once a process on every device but the CPU.
 
     Raises RuntimeError if a sum differs, as where a device rounds the operands of its convolutions.
     """
     if device.type != "cpu":
-        _compared(device)
+        compare(device)
 
 
 @cache
-def _compared(device: torch.device) -> None:
-    multiplier = Multiplier.family(0, 0, 3)
+def compare(device: torch.device) -> None:
+    """As `check_device`, on any device."""
+    multiplier, codes = Multiplier.family(0, 0, 3), Codes(-128, 127, 0, 128)
     maker = torch.Generator().manual_seed(0)
-    x = torch.randint(-128, 128, (2, 64, 9, 9), generator=maker).to(device)
+    at = torch.randint(0, 256, (2, 64, 9, 9), generator=maker).to(device, torch.uint8)
     w = torch.randint(-128, 128, (16, 64, 3, 3), generator=maker).to(device)
-    results = [
-        sums(pack(w, multiplier, path=path), x, padding=1).long()
-        for path in ("factored", "gather")
-    ]
-    if not torch.equal(*results):
+    paths: tuple[Path, Path] = ("float", "gather")
+    one, two = (sums(pack(w, multiplier, 1, p, codes), at, (1, 1), (1, 1), (1, 1)).long() for p in paths)
+    if not torch.equal(one, two):
         raise RuntimeError(f"convolutions on {device} are not exact: the factored sums differ from the looked-up ones")

@@ -1,7 +1,7 @@
 """Codes of weights and activations: uniform quantisation with fixed ranges.
 
-A code is floor(x * (1 / scale) + (0.5 + zero_point)), clamped; product and sum are each rounded to float32, everywhere,
-so that a layer sees the same codes on every path and device. Halves go up.
+A code is floor(x * (1 / scale) + (zero_point + shift + 0.5)) - shift, clamped, where `shift` makes all codes positive;
+product and sum are each rounded to float32, so that a layer sees the same codes on every path and device. Halves go up.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from frugalnas.core import InputError
+from frugalnas.layers.packed import Codes
+from frugalnas.layers.products import places
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,15 @@ class Range:
         """Whether the codes may be those of a two's complement operand."""
         return self.high <= 127
 
-    def codes(self, x: Tensor) -> Tensor:
-        """int16 codes of floats of any shape."""
-        return self.levels(x).to(torch.int16)
+    @property
+    def table(self) -> Codes:
+        """Where the codes are in tables of 256."""
+        return Codes(self.low, self.high, self.zero_point, 128 if self.low < 0 else 0)
 
-    def levels(self, x: Tensor) -> Tensor:
-        """The codes as float32 numbers."""
-        made = torch.mul(x.float(), self.inverse).add_(self.zero_point + 0.5).floor_()
-        return made.clamp_(self.low, self.high)
+    def codes(self, x: Tensor) -> Tensor:
+        """int16 codes of floats of any shape; of a number that is not one the lowest."""
+        table = self.table
+        return places(x.float(), self.inverse, table).to(torch.int16) - table.shift
 
     def values(self, codes: Tensor) -> Tensor:
         """What codes mean, float32."""
@@ -62,8 +65,9 @@ class Range:
 
     def inside(self, x: Tensor) -> Tensor:
         """Whether floats are not clipped: bool."""
-        codes = torch.mul(x.float(), self.inverse).add_(self.zero_point + 0.5).floor_()
-        return (codes >= self.low) & (codes <= self.high)
+        half = self.zero_point + 0.5
+        levels = x.float() * self.inverse + half
+        return (levels >= self.low) & (levels < self.high + 1)
 
 
 def range_of(low: float, high: float, signed: bool) -> Range:
@@ -96,7 +100,7 @@ def range_over(x: Tensor, signed: bool) -> Range:
 
 
 def weight_scales(weight: Tensor, bits: int, per_channel: bool) -> Tensor:
-    """The scales (O,) of float weights (O, ...) for codes of so many bits, symmetric about 0; equal unless per channel."""
+    """The scales (O,) of weights (O, ...) for codes of so many bits, symmetric about 0, equal unless per channel."""
     reach = weight.detach().float().abs().flatten(1).amax(1)
     if not per_channel:
         reach = reach.max().expand_as(reach)
