@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from frugalnas.core import Fidelity
-from frugalnas.layers.approximate import Gradient
 from frugalnas.layers.approximated import approximated, correct_bias, ranges, re_estimate
 from frugalnas.layers.quantise import Range
+from frugalnas.layers.straight_through import Gradient
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import find
 from frugalnas.tasks.classification import Classification

@@ -256,6 +256,17 @@ def test_one_waits_for_another_process_but_not_for_a_dead_one(tmp_path):
     assert entered.is_set()
 
 
+def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path):
+    """A run folder may come from anybody."""
+    (tmp_path / "mine").write_text("mine")
+    place = tmp_path / "float_weights"
+    place.mkdir()
+    (place / "a.safetensors.lock").symlink_to(tmp_path / "mine")
+    with alone(place / "a.safetensors"):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_kept_weights_go_when_a_search_is_over_and_not_before(task, tmp_path):
     estimator = Approximate(task, Fidelity(epochs=1), calibration=32, folder=tmp_path)
     rate(estimator, 0, 0)

@@ -188,6 +188,18 @@ def test_a_range_of_the_other_signedness_becomes_that_of_the_same_numbers():
     assert (made(x) - network(x)).abs().max() < 0.05
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_unsigned_multipliers_take_the_magnitudes_of_weights(task, trained, sample, bits):
+    found = ranges(trained, sample)
+    made = approximated(trained, dict.fromkeys(found, Multiplier.family(0, 0, 0, False, bits)), found)
+    layers = approximate_layers(made)
+    assert all((layer.range.low, layer.range.high) == (0, 255) for layer in layers.values())
+    x = sample[0]
+    assert torch.allclose(exact_output(next(iter(layers.values())), x), next(iter(layers.values()))(x), atol=1e-4)
+    errors = [task.score(network, Fidelity())["error"] for network in (trained, made)]
+    assert abs(errors[1] - errors[0]) <= (0.03 if bits == 8 else 0.2)
+
+
 def outputs(network, sample):
     """The mean of every output channel of every approximate layer over the sample, as it runs, and of an exact one."""
     found, exact = {}, {}
@@ -283,6 +295,13 @@ def test_training_goes_on_through_the_approximate_forward_pass(task, trained, sa
     x = sample[0]
     again = predict(made, (x * 0).to(torch.uint8), task.normalisation(), 64)
     assert torch.equal(again, predict(made, (x * 0).to(torch.uint8), task.normalisation(), 64))
+
+
+@pytest.mark.parametrize("design", [(0, 0, 0), (2, 2, 0), (0, 0, 4)])
+def test_a_converted_network_that_has_run_can_be_copied(trained, sample, design):
+    made = everywhere(trained, sample, Multiplier.family(*design))
+    expected = made(sample[0])
+    assert torch.equal(deepcopy(made)(sample[0]), expected)
 
 
 def test_a_converted_network_is_the_same_after_its_weights_were_saved_and_loaded(trained, sample):

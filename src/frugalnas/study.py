@@ -68,7 +68,8 @@ class Study:
         self._untold: dict[int, Candidate] = {}
         self._known: dict[tuple[_Architecture, int], Trial | Future[Rated]] = {}
         self._first: dict[_Architecture, int] = {}  # the first trial of each training
-        self._paid: set[tuple[_Architecture, int]] = set()  # trainings, by rung, whose images were told
+        self._shares = isinstance(problem.space, Trainable)
+        self._paid: set[tuple[_Architecture, int]] = set()  # trainings that several may share, by rung, once told
         self.images = 0.0
         self._rejected_in_a_row: list[Trial] = []
         self._journal = journal
@@ -207,8 +208,8 @@ class Study:
 
     def _training(self, number: int, candidate: Candidate) -> _Architecture:
         """What is trained for a candidate: the architecture, or all that `trained` of its space makes one of."""
-        space, (canonical, own) = self.problem.space, self._architecture(number, candidate)
-        return (space.trained(canonical) if isinstance(space, Trainable) else canonical), own
+        canonical, own = self._architecture(number, candidate)
+        return (self.problem.space.trained(canonical) if self._shares else canonical), own  # type: ignore[attr-defined]
 
     def seed_of(self, number: int, candidate: Candidate) -> int:
         """The seed that trial `number` is rated with: that of the first trial of its training."""
@@ -216,7 +217,7 @@ class Study:
 
     def _at_cost(self, trial: Trial) -> Trial:
         """The trial without the images of a training that another one, told before, has paid for."""
-        if not isinstance(self.problem.space, Trainable) or IMAGES not in trial.values:
+        if not self._shares or IMAGES not in trial.values:
             return trial
         repeats = isinstance(self._known.get(self._key(trial.number, trial.candidate)), Trial)
         if repeats or (self._training(trial.number, trial.candidate), trial.candidate.rung) not in self._paid:
@@ -294,7 +295,7 @@ class Study:
             if not isinstance(self._known.get(key), Trial):  # no repeat of another
                 self.images += trial.values.get(IMAGES, 0.0)
                 self._known[key] = trial
-                if IMAGES in trial.values:
+                if self._shares and IMAGES in trial.values:
                     self._paid.add((self._training(trial.number, trial.candidate), trial.candidate.rung))
         self.strategy.tell(trial)
 

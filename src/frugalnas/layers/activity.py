@@ -18,8 +18,6 @@ from torch.nn import functional as F
 from frugalnas.core import InputError
 from frugalnas.layers.approximate import ApproximateConv2d
 from frugalnas.layers.approximated import Batches, approximate_layers, run
-from frugalnas.layers.quantise import weight_codes, weight_scales
-from frugalnas.multipliers.netlist import power_mw
 
 Codes = NDArray[np.int64]
 RUNS = 64  # weights, at least, whose inputs are looked at
@@ -29,9 +27,9 @@ RUNS = 64  # weights, at least, whose inputs are looked at
 def activity(network: nn.Module, batches: Batches, pairs: int = 20_000, seed: int = 0) -> dict[str, float]:
     """The power in mW of one multiplier in each approximate layer of a converted network, by the layer's name.
 
-    By the unit-gate model of `multipliers.netlist` for about `pairs` multiplications of a layer, in the order of a
-    weight-stationary array; `batches` are normalised images. A multiplier of no known circuit has the power that was
-    given for it. Raises InputError for too few pairs.
+    `Multiplier.power_of` about `pairs` multiplications of a layer, in the order of a weight-stationary array; `batches`
+    are normalised images. A multiplier whose gates are not known, as with a sign past an unsigned one, has its power
+    for random operands. Raises InputError for too few pairs.
     """
     if pairs < 2:
         raise InputError(f"pairs = {pairs}: expected 2 or more")
@@ -53,11 +51,9 @@ def activity(network: nn.Module, batches: Batches, pairs: int = 20_000, seed: in
 
 
 def _power(layer: ApproximateConv2d, seen: list[tuple[Codes, Codes]]) -> float:
-    design = layer.multiplier.design
-    if design is None:
+    if layer.multiplier.design is None:
         return layer.multiplier.power_mw
-    a, b = (np.concatenate(codes) for codes in zip(*seen, strict=True))
-    return power_mw(design, a, b if design.signed else np.abs(b))
+    return layer.multiplier.power_of(*(np.concatenate(codes) for codes in zip(*seen, strict=True)))
 
 
 def operands(layer: ApproximateConv2d, x: Tensor, pairs: int, rng: np.random.Generator) -> tuple[Codes, Codes]:
@@ -65,8 +61,7 @@ def operands(layer: ApproximateConv2d, x: Tensor, pairs: int, rng: np.random.Gen
 
     Runs of successive pixels, and images, with one weight each; the weights are drawn at random.
     """
-    scales = weight_scales(layer.weight, layer.multiplier.bits, layer.per_channel)
-    weights = weight_codes(layer.weight, scales, layer.multiplier.bits)  # (O, C / groups, kh, kw)
+    weights = layer.ready().weights.codes  # (O, C / groups, kh, kw)
     top, bottom, left, right = layer.padding
     codes = F.pad(layer.range.codes(x), (left, right, top, bottom), value=layer.range.zero_point)
     outputs, depth, *kernel = weights.shape

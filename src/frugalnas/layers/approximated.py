@@ -18,10 +18,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from frugalnas.core import InputError, nearest
-from frugalnas.layers.approximate import ApproximateConv2d, ApproximateLinear, Gradient
+from frugalnas.layers.approximate import ApproximateConv2d, ApproximateLinear
 from frugalnas.layers.depthwise import DepthwiseConv2d
-from frugalnas.layers.products import Path
-from frugalnas.layers.quantise import Range, range_of, weight_codes, weight_scales
+from frugalnas.layers.packed import Path
+from frugalnas.layers.quantise import Range, range_of
+from frugalnas.layers.straight_through import Gradient
 from frugalnas.multipliers import Multiplier
 
 Batches = Tensor | Sequence[Tensor]
@@ -186,10 +187,10 @@ def correct_bias(network: nn.Module, batches: Batches) -> None:
 
 def exact_output(layer: ApproximateConv2d, x: Tensor) -> Tensor:
     """What an exact multiplier would make in the place of the layer's own, of the same codes: (N, O, H', W')."""
-    scales = weight_scales(layer.weight, layer.multiplier.bits, layer.per_channel)
-    weight = weight_codes(layer.weight, scales, layer.multiplier.bits).float() * scales.view(-1, 1, 1, 1)
+    weights = layer.ready().weights
+    weight = weights.codes.float() * weights.scales.view(-1, 1, 1, 1)
     top, bottom, left, right = layer.padding
-    values = F.pad(layer.range.values(layer.range.levels(x)), (left, right, top, bottom))
+    values = F.pad(layer.range.values(layer.range.codes(x)), (left, right, top, bottom))
     return F.conv2d(values, weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
 
 

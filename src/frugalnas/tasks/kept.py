@@ -56,10 +56,12 @@ def alone(file: Path) -> Iterator[None]:
 
     Where nothing can be written nobody waits, as there is nothing to wait for.
     """
-    lock = FileLock(f"{file}.lock")
+    path = file.with_name(f"{file.name}.lock")
+    lock = FileLock(path)
     with suppress(InputError, OSError, NotImplementedError):
         _prepare(file.parent)
-        lock.acquire()
+        if not path.is_symlink():
+            lock.acquire()
     try:
         yield
     finally:
