@@ -145,13 +145,18 @@ def test_limits_that_only_a_compromise_meets_are_possible():
         refuse_impossible(limited(49), 5)
 
 
-def test_a_descent_ends_where_no_single_gene_helps():
-    domains = (3, 4, 5)
+@pytest.mark.parametrize("idle", [0, 500])
+def test_a_descent_ends_where_no_single_gene_helps(idle):
+    """Also in a long genotype, most of whose genes have no effect."""
+    space = SimpleNamespace(domains=(*(7,) * idle, 3, 4, 5), canonical=lambda genotype: genotype[-3:])
+    looks = []
 
     def score(genotype):
-        return sum((gene - 2) ** 2 for gene in genotype)
+        looks.append(genotype)
+        return sum((gene - 2) ** 2 for gene in genotype[-3:])
 
-    assert descend(score, (0, 0, 4), domains) == (2, 2, 2)
+    assert descend(score, (1,) * idle + (0, 0, 4), space)[-3:] == (2, 2, 2)
+    assert len(looks) <= 3 * 12 + 1
 
 
 def test_an_objective_that_is_only_limited_is_not_minimised():

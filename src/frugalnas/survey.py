@@ -18,6 +18,8 @@ from frugalnas.report import amount, table
 from frugalnas.variation import random_viable
 
 SAMPLES = 2000  # random genotypes that a survey looks at
+LONG = 200  # genes of a genotype most of which may have no effect
+LOOKS = {False: 4000, True: 500}  # costs that a descent looks at, by whether genotypes are long
 STARTS = 3  # of them, those that a descent starts from
 
 
@@ -77,8 +79,8 @@ class Survey:
 def survey(problem: Problem, samples: int = SAMPLES, seed: int = 0) -> Survey:
     """Look at a space before a search: sizes and costs, and the share that the limits accept. Trains nothing.
 
-    The smallest and largest costs are local optima: no change of one gene goes beyond them. A latency that would have
-    to be measured is left out.
+    The smallest and largest costs are local optima: no change of one gene goes beyond them, see `descend`. A latency
+    that would have to be measured is left out.
     """
     problem = _computed(problem)
     genotypes = sampled(problem, samples, seed)
@@ -125,17 +127,35 @@ def sampled(problem: Problem, samples: int, seed: int) -> list[Genotype]:
     return [random_viable(rng, problem.space) for _ in range(samples)]
 
 
-def descend(score: Callable[[Genotype], float], start: Genotype, domains: Sequence[int]) -> Genotype:
-    """From `start` by changes of one gene that lower `score`, until no such change does: a local minimum."""
+def descend(score: Callable[[Genotype], float], start: Genotype, space: Space) -> Genotype:
+    """From `start` by changes of one gene that lower `score`, until no such change does: a local minimum.
+
+    In a genotype of more than LONG genes, most of which may have no effect, a gene is passed over if neither its lowest
+    nor its highest value makes another network. Ends earlier after about LOOKS scores.
+    """
     best, lowest, improved = start, score(start), True
+    long = len(start) > LONG
+    looks = LOOKS[long]
     while improved:
         improved = False
-        for gene, size in enumerate(domains):
+        for gene, size in enumerate(space.domains):
+            if long and not _matters(space, best, gene):
+                continue
             for value in range(size):
                 moved = (*best[:gene], value, *best[gene + 1 :])
                 if (reached := score(moved)) < lowest:
                     best, lowest, improved = moved, reached, True
+            looks -= size
+            if looks < 0:
+                return best
     return best
+
+
+def _matters(space: Space, genotype: Genotype, gene: int) -> bool:
+    """Whether the lowest or the highest value of a gene makes another network."""
+    same = space.canonical(genotype)
+    ends = {0, space.domains[gene] - 1} - {genotype[gene]}
+    return any(space.canonical((*genotype[:gene], value, *genotype[gene + 1 :])) != same for value in ends)
 
 
 def _computed(problem: Problem) -> Problem:
@@ -157,8 +177,8 @@ def _spread(
 
     values = {genotype: cost(genotype) for genotype in genotypes}
     ranked = sorted(values, key=values.__getitem__)
-    low = min((descend(cost, start, space.domains) for start in ranked[:STARTS]), key=cost)
-    high = max((descend(gain, start, space.domains) for start in ranked[-STARTS:]), key=cost)
+    low = min((descend(cost, start, space) for start in ranked[:STARTS]), key=cost)
+    high = max((descend(gain, start, space) for start in ranked[-STARTS:]), key=cost)
     return low, median(values[genotype] for genotype in genotypes), high
 
 
@@ -171,7 +191,7 @@ def _within_reach(problem: Problem, genotypes: Sequence[Genotype]) -> bool:
         return sum(max(0.0, (value - limit) / max(abs(limit), 1.0)) for value, limit in values)
 
     starts = sorted(set(genotypes), key=excess)[:STARTS]
-    return any(_broken(problem, descend(excess, start, problem.space.domains)) == "" for start in starts)
+    return any(_broken(problem, descend(excess, start, problem.space)) == "" for start in starts)
 
 
 def _broken(problem: Problem, genotype: Genotype) -> str:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from frugalnas.core import Bounded, Candidate, Genotype, Ordinal, Space
+from frugalnas.core import Bounded, Candidate, Genotype, Ordinal, Space, Trainable
 
 REDRAWS = 100  # at most, for a genotype that is viable, or whose network is another one
 
@@ -168,12 +168,39 @@ def mutate_forced(
 
 def mutate_neutral(rng: np.random.Generator, genotype: Genotype, space: Space, probability: float) -> Genotype:
     """`mutate_points`, of which only what leaves the network as it is takes place: the drift of a parent that stays."""
-    before = space.canonical(genotype)
+    return _mutate_within(rng, genotype, space, probability, space.canonical)
+
+
+def mutate_untrained(
+    rng: np.random.Generator, genotype: Genotype, space: Space, probability: float, attempts: int = REDRAWS
+) -> Genotype:
+    """`mutate_forced`, of which only what training does not see takes place: the child has its parent's weights.
+
+    Where the space does not tell, or no such change is found, it is `mutate_forced`.
+    """
+    if isinstance(space, Trainable):
+        before = space.canonical(genotype)
+        for _ in range(attempts):
+            child = _mutate_within(rng, genotype, space, probability, space.trained)
+            if space.canonical(child) != before:
+                return child
+    return mutate_forced(rng, genotype, space, probability, attempts)
+
+
+def _mutate_within(
+    rng: np.random.Generator,
+    genotype: Genotype,
+    space: Space,
+    probability: float,
+    kept: Callable[[Genotype], Genotype],
+) -> Genotype:
+    """`mutate_points`, of which only those changes take place that leave as it is what `kept` makes of a genotype."""
+    before = kept(genotype)
     drawn = mutate_points(rng, genotype, space.domains, probability, _ordinal(space))
     for place, (old, new) in enumerate(zip(genotype, drawn, strict=True)):
         if new != old:
             moved = (*genotype[:place], new, *genotype[place + 1 :])
-            genotype = moved if space.canonical(moved) == before else genotype
+            genotype = moved if kept(moved) == before else genotype
     return genotype
 
 

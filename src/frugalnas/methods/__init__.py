@@ -4,7 +4,7 @@ A page is data: its `PRESETS` map a name to a configuration tree, and every key 
 constructor that the section names. Keys that a preset leaves out have the constructor's defaults.
 """
 
-from frugalnas.methods import amoebanet, econas, eeea, nsganet, random_search, relativenas, rwe
+from frugalnas.methods import amoebanet, cgpcnn, econas, eeea, evoapprox, nsganet, random_search, relativenas, rwe
 
 METHODS = {
     "eeea": eeea,
@@ -14,4 +14,6 @@ METHODS = {
     "nsganet": nsganet,
     "rwe": rwe,
     "amoebanet": amoebanet,
+    "cgpcnn": cgpcnn,
+    "evoapprox": evoapprox,
 }

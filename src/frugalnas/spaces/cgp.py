@@ -2,8 +2,8 @@
 
 The encoding is that of CGP-CNN (Suganuma, Shirakawa, Nagao: "A Genetic Programming Approach to Designing Convolutional
 Neural Network Architectures", GECCO 2017), see `spaces.grid`; with a choice of multipliers it is ours of EvoApproxNAS
-(Pinos, Mrazek, Sekanina: "Evolutionary Neural Architecture Search Supporting Approximate Multipliers", EuroGP 2021,
-arXiv 2101.11883), of which no code is public: see `methods/evoapprox.py`.
+(Piňos, Mrázek, Sekanina: "Evolutionary Neural Architecture Search Supporting Approximate Multipliers", EuroGP 2021,
+arXiv 2101.11883), of which no code is public, see `methods/evoapprox.py`.
 
 How nodes are made to fit each other is in `spaces.wiring`. The classifier is the mean over the last map and a linear
 layer, which is always multiplied exactly; CGP-CNN reads every pixel of the last map.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from frugalnas.core import Fidelity, Genotype, InputError, nearest
 from frugalnas.layers.cost import Count, count
 from frugalnas.layers.diagram import Box, Diagram
-from frugalnas.layers.graph import Graph, count_graph, graph_peak_bytes
+from frugalnas.layers.graph import Graph, graph_peak_bytes
 from frugalnas.spaces.checks import check_choice, check_genes, check_sizes, shown
 from frugalnas.spaces.grid import FUNCTIONS, USED, Block, Grid
 from frugalnas.spaces.multiplied import check_name, properties, swapped
@@ -49,9 +49,10 @@ class CGPSpace:
     """Networks of Cartesian genetic programming, with a multiplier for each layer or one for all.
 
     `rows`, `cols`, `levels_back`: the grid; a node reads the columns up to so many before its own. `functions`: names
-    of `spaces.grid.FUNCTIONS`. `widths`: channels of a convolution, in multiples of `channels`. `kernels` (odd),
-    `strides` (1 and 2), `expansions` (of inverted residuals): what the genes of a node choose from. `widest`: the most
-    channels that a concatenation keeps, in multiples of `channels`. `smallest`: pixels a side at which halving ends.
+    of `spaces.grid.FUNCTIONS`; one that stands there several times is as much more likely. `widths`: channels of a
+    convolution, in multiples of `channels`. `kernels` (odd), `strides` (1 and 2), `expansions` (of inverted residuals):
+    what the genes of a node choose from. `widest`: the most channels that a concatenation keeps, in multiples of
+    `channels`. `smallest`: pixels a side at which halving ends.
     `multipliers`: names for `multipliers.library.find`, in falling power, the first one exact; () is exact 8-bit
     multipliers and no genes of them. `sharing`: whether each node with convolutions has its multiplier, or the network.
     `active`: the least and the most nodes with an effect of a `viable` genotype. Raises InputError for an unknown name,
@@ -132,7 +133,7 @@ class CGPSpace:
         `network` gives the same graph for all genotypes for which this is the same.
         """
         blocks, output = _blocks(self, genotype)
-        return self.grid.encode([block._replace(multiplier=0, order=0) for block in blocks], output)
+        return self.grid.encode([block.trained for block in blocks], output)
 
     def at(self, fidelity: Fidelity) -> CGPSpace:
         """The space with the width (`channels`) and resolution of `fidelity`; None keeps them. The depth is a matter of
@@ -169,7 +170,7 @@ class CGPSpace:
 
     def count(self, genotype: Genotype) -> Count:
         """Parameters and work of the network from formulas, without building it."""
-        return count_graph(self.network(genotype))
+        return _wired(self, genotype).count
 
     def peak_bytes(self, genotype: Genotype) -> int:
         """Peak memory of the activations of one inference, batch 1, float32: see `layers.graph.graph_peak_bytes`."""
@@ -209,19 +210,24 @@ class CGPSpace:
 
 
 @lru_cache(maxsize=256)
-def _blocks(space: CGPSpace, genotype: Genotype) -> tuple[list[Block], int]:
+def _blocks(space: CGPSpace, genotype: Genotype) -> tuple[tuple[Block, ...], int]:
     """The nodes with an effect and the id of the output. Raises InputError for a genotype of another space."""
     check_genes(genotype, space.domains)
     return space.grid.blocks(genotype)
 
 
-@lru_cache(maxsize=256)
 def _wired(space: CGPSpace, genotype: Genotype) -> Wired:
+    blocks, output = _blocks(space, genotype)
+    return _network(space, tuple(block.trained for block in blocks), output)
+
+
+@lru_cache(maxsize=1024)
+def _network(space: CGPSpace, blocks: tuple[Block, ...], output: int) -> Wired:
     widths = tuple(space.channels * width for width in space.widths)
     alphabets = Alphabets(widths, space.kernels, space.strides, space.expansions)
     image = space.in_channels, space.resolution, space.resolution
     widest = space.widest * space.channels
-    return wired(*_blocks(space, genotype), image, space.classes, alphabets, space.smallest, widest)
+    return wired(blocks, output, image, space.classes, alphabets, space.smallest, widest)
 
 
 def _words(space: CGPSpace, block: Block) -> str:
@@ -239,8 +245,7 @@ def _words(space: CGPSpace, block: Block) -> str:
 
 def _check(space: CGPSpace) -> None:
     check_choice("sharing", space.sharing, Sharing)
-    functions = _listed("functions", space.functions, "names of functions")
-    for function in functions:
+    for function in _listed("functions", space.functions, "names of functions", repeats=True):
         if function not in FUNCTIONS:
             raise InputError(f"unknown function {shown(function)}: {nearest(str(function)[:40], FUNCTIONS)}")
     for name, (low, high) in NUMBERS.items():
@@ -262,11 +267,11 @@ def _check_active(active: object, nodes: int) -> None:
     raise InputError(f"active = {shown(active)}: expected the least, from 1 to {nodes}, and the most nodes")
 
 
-def _listed(name: str, value: object, what: str) -> tuple[object, ...]:
-    """A tuple of different values, at least one. Raises InputError."""
+def _listed(name: str, value: object, what: str, repeats: bool = False) -> tuple[object, ...]:
+    """A tuple of at least one value, which are different unless there may be `repeats`. Raises InputError."""
     if type(value) is not tuple or not value:
         raise InputError(f"{name} = {shown(value)}: expected a list of {what}")
     texts = [repr(each) for each in value]
-    if len(set(texts)) < len(texts):
+    if len(set(texts)) < len(texts) and not repeats:
         raise InputError(f"{name} = {shown(value)}: one of them stands there twice")
     return value

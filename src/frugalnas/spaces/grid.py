@@ -43,6 +43,11 @@ class Block(NamedTuple):
     multiplier: int = 0
     order: int = 0
 
+    @property
+    def trained(self) -> Block:
+        """The same with the exact multiplier."""
+        return self if self.multiplier == self.order == 0 else self._replace(multiplier=0, order=0)
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -122,7 +127,7 @@ class Grid:
             return first + genotype[start + 1], first + genotype[start + 2]
         return (first + genotype[start + 1],)
 
-    def blocks(self, genotype: Genotype) -> tuple[list[Block], int]:
+    def blocks(self, genotype: Genotype) -> tuple[tuple[Block, ...], int]:
         """The active nodes in a canonical order, which depends on no gene of a multiplier, and the id of the output.
 
         Nodes keep their column and fill it from the first row, sorted by what they are and read; a sum reads the
@@ -141,7 +146,7 @@ class Grid:
                 column, filled = here, []
             if number:
                 filled.append(self._block(genotype, number, new))
-        return blocks, new[self.output(genotype)]
+        return tuple(blocks), new[self.output(genotype)]
 
     def _block(self, genotype: Genotype, number: int, new: dict[int, int]) -> Block:
         start = (number - 1) * self.genes
@@ -168,7 +173,7 @@ class Grid:
 
     def encode(self, blocks: Sequence[Block], output: int, whole: tuple[int, int] = (0, 0)) -> Genotype:
         """The genotype of blocks; all other genes are 0."""
-        genes, index = [0] * len(self.domains), {name: place for place, name in enumerate(self.functions)}
+        genes, index = [0] * len(self.domains), {name: self.functions.index(name) for name in self.functions}
         for block in blocks:
             start, first = (block.number - 1) * self.genes, self.first[(block.number - 1) // self.rows]
             genes[start] = index[block.function]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,10 +9,11 @@ import numpy as np
 
 from frugalnas.core import InputError
 from frugalnas.multipliers import Multiplier
+from frugalnas.multipliers.library import exact, find
 from frugalnas.spaces.checks import shown
 
-SWAP = "+swap"  # behind the name of a multiplier: its operands are exchanged
-MOST_NAME = 4096  # characters
+SWAP = "swap"  # behind a + in the name of a multiplier: its operands are exchanged
+MOST_NAME = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,10 @@ class Properties:
 
 
 def swapped(name: str) -> str:
-    """The name of the multiplier with its operands exchanged."""
-    return name.removesuffix(SWAP) if name.endswith(SWAP) else name + SWAP
+    """The name of the multiplier with its operands exchanged, which comes before all else that is done to it."""
+    stem, *changes = name.split("+")
+    kept = [change for change in changes if change != SWAP]
+    return "+".join([stem, *([] if len(kept) < len(changes) else [SWAP]), *kept])
 
 
 @lru_cache(maxsize=64)
@@ -36,15 +38,14 @@ def properties(names: tuple[str, ...]) -> Properties:
 
     Raises InputError for an unknown one, for operands with signs of their own kind, and where the first is not exact.
     """
-    found = [_find(name) for name in names] or [Multiplier.family(0, 0, 0)]
+    found = [find(name) for name in names] or [exact()]
     first = found[0]
     if not np.array_equal(first.table, _exact(first)):
         raise InputError(f"multipliers = {shown(names)}: expected the first one, {first.name}, to be exact")
     for other in found:
         if other.signed != first.signed:
             raise InputError(f"multipliers: {other.name} and {first.name} differ in the signs of their operands")
-    exact = Multiplier.family(0, 0, 0, signed=first.signed[0]).name
-    return Properties(exact, tuple(map(_commutes, found)))
+    return Properties(exact(all(first.signed)).name, tuple(map(_commutes, names, found)))
 
 
 def check_name(name: object) -> str:
@@ -52,15 +53,6 @@ def check_name(name: object) -> str:
     if not isinstance(name, str) or len(name) > MOST_NAME or not name.isprintable():
         raise InputError(f"multipliers has {shown(name)}: expected the name of a multiplier, such as 8s-0-0-0")
     return name
-
-
-def _find(name: str) -> Multiplier:  # XXX multipliers.library.find
-    parts = re.fullmatch(r"8(?:x(\d))?([su])-(\d)-(\d)-(\d+)(\+swap)?", name)
-    if not parts:
-        raise InputError(f"unknown multiplier {shown(name)}")
-    bits, kind, ha, hb, v, swap = parts.groups()
-    made = Multiplier.family(int(ha), int(hb), int(v), kind == "s", int(bits or 8))
-    return made.swap() if swap else made
 
 
 def _exact(multiplier: Multiplier) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
@@ -77,8 +69,10 @@ def _exact(multiplier: Multiplier) -> np.ndarray[tuple[int, ...], np.dtype[np.in
     return np.outer(rows, columns)
 
 
-def _commutes(multiplier: Multiplier) -> bool:
+def _commutes(name: str, multiplier: Multiplier) -> bool:
     """Whether exchanged operands give the same products, or cannot be exchanged."""
-    if multiplier.bits != 8 or multiplier.signed[0] != multiplier.signed[1]:
+    try:
+        other = find(swapped(name))
+    except InputError:
         return True
-    return bool(np.array_equal(multiplier.table, multiplier.table.T))
+    return other.signed != multiplier.signed or bool(np.array_equal(other.table, multiplier.table))

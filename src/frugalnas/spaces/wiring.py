@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
-from frugalnas.layers.cost import shape_after
-from frugalnas.layers.graph import Graph, Merge, Node
+from frugalnas.layers.cost import Count, shape_after
+from frugalnas.layers.graph import Graph, Merge, Node, count_graph
 from frugalnas.layers.plan import (
     AvgPool,
     BatchNorm,
@@ -37,6 +37,11 @@ class Wired:
 
     graph: Graph
     owners: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def count(self) -> Count:
+        """Parameters and work of the network."""
+        return count_graph(self.graph)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from frugalnas.variation import (
     bred_anew,
     mutate_forced,
     mutate_pair,
+    mutate_untrained,
     polynomial_mutation,
     random_viable,
     sample_chain,
@@ -60,12 +61,13 @@ class NSGA2:
     child to be crossed, and to be mutated. `eta`: the index of the distribution of the polynomial mutation.
     `gene_probability`: the chance of each gene in that (None: one gene on average), or in the forced one, the point
     mutation of Cartesian genetic programming that is repeated until the network changes (None: 0.05).
-    `tournament_size`: parents compared for each one chosen. `weights`: of the objectives in the crowding distance (None: 1 each). `attempts`: how often a child is
-    bred, at most, to get an architecture that was not asked before. `generations`: after so many, generation 0
-    included, there are no more candidates (None: the study's budget decides). `exploit_from`: the generation from which
-    on offspring are sampled by NSGA-Net's Bayesian network over `parts` equal parts of the genotype (None: never).
-    `first`: genotypes that generation 0 begins with, each of another architecture; the others are random.
-    Raises InputError for values out of range.
+    `keep_weights`: the chance of a forced mutation to change only what training does not see, such as multipliers.
+    `tournament_size`: parents compared for each one chosen. `weights`: of the objectives in the crowding distance
+    (None: 1 each). `attempts`: how often a child is bred, at most, to get an architecture that was not asked before.
+    `generations`: after so many, generation 0 included, there are no more candidates (None: the study's budget
+    decides). `exploit_from`: the generation from which on offspring are sampled by NSGA-Net's Bayesian network over
+    `parts` equal parts of the genotype (None: never). `first`: genotypes that generation 0 begins with, each of another
+    architecture; the others are random. Raises InputError for values out of range.
     """
 
     space: Space
@@ -78,6 +80,7 @@ class NSGA2:
     mutation_probability: float = 1.0
     eta: float = 3.0
     gene_probability: float | None = None
+    keep_weights: float = 0.0
     tournament_size: int = 2
     weights: tuple[float, ...] | None = None
     attempts: int = 50
@@ -141,7 +144,8 @@ class NSGA2:
                 child = mutate_pair(rng, child, domains)
             elif self.mutation == "forced":
                 chance = POINTS if self.gene_probability is None else self.gene_probability
-                child = mutate_forced(rng, child, self.space, chance)
+                mutate = mutate_untrained if rng.random() < self.keep_weights else mutate_forced
+                child = mutate(rng, child, self.space, chance)
             else:
                 chance = 1 / len(domains) if self.gene_probability is None else self.gene_probability
                 child = polynomial_mutation(rng, child, domains, self.eta, chance)
@@ -169,7 +173,7 @@ def _check(settings: NSGA2) -> None:
             raise InputError(f"{name} = {value}: expected 1 or more")
     if settings.eta < 0:
         raise InputError(f"eta = {settings.eta}: expected 0 or more")
-    for name in ("crossover_probability", "mutation_probability", "gene_probability"):
+    for name in ("crossover_probability", "mutation_probability", "gene_probability", "keep_weights"):
         value = getattr(settings, name)
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"{name} = {value}: expected a probability in [0, 1]")
