@@ -183,11 +183,21 @@ class TestSearch:
     def test_what_is_lost_beyond_the_reach_costs_more_than_all_exact(self, network, tuning):
         subject = assign.Subject(network, *tuning)
         space = assign.Assignments(subject.layers, assign.ordered([Multiplier.family(6, 0, 0)]))
-        rated = OnImages(subject, space, 0.0).evaluate(Candidate((1,) * 4), space, 0)
-        assert rated["error"] > OnImages(subject, space, 0.0).exact["error"]
+        rated, best = (OnImages(subject, space, 0.0).evaluate(Candidate(g), space, 0) for g in ((1,) * 4, (0,) * 4))
+        assert rated["error"] > best["error"] and best["energy_within"] == space.multiplications
         assert rated["energy_within"] > space.multiplications
         wide = OnImages(subject, space, 1.0).evaluate(Candidate((1,) * 4), space, 0)
         assert wide["energy_within"] == pytest.approx(energy(space, (1,) * 4))
+
+    def test_a_hopeless_one_is_given_up_after_a_look(self, network, tuning, monkeypatch):
+        monkeypatch.setattr("frugalnas.assign.estimate.LOOK", 40)
+        subject = assign.Subject(network, *tuning)
+        space = assign.Assignments(subject.layers, assign.ordered([Multiplier.family(6, 0, 0), find("8s-1-1-0")]))
+        estimator = OnImages(subject, space, 0.0)
+        looked, whole = (estimator.evaluate(Candidate(g), space, 0) for g in ((2,) * 4, (0,) * 4))
+        assert (looked["rated_on"], whole["rated_on"]) == (40, 120)
+        made = subject.approximated(space.named((2,) * 4))
+        assert looked["error"] == replace(subject, images=tuning[0][:40], labels=tuning[1][:40]).rated(made)["error"]
 
     def test_the_float_network_is_left_as_it_was(self, network, tuning):
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -376,7 +386,7 @@ def command(model, data, out, *more, trials=8):
 @pytest.fixture(scope="module")
 def finished(model, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("assigned") / EVIL.replace("/", "")
-    assert run(*command(model, data, folder, "--finetune", 1)) == 0
+    assert run(*command(model, data, folder, "--finetune", 1, "--activity")) == 0
     return folder
 
 
@@ -400,11 +410,22 @@ class TestCommand:
         assert len(rows) == 8 and int(chosen["trial"]) == content["trial"]
         assert float(chosen["energy"]) == content["energy"] and float(chosen["relative_energy"]) < 1
         assert {entry["name"]: entry["multiplier"]["name"] for entry in content["layers"]} == {
-            name: chosen[name] for name in [*chosen][9:]
+            name: chosen[name] for name in [*chosen][10:]
         }
         assert content["energy"] == pytest.approx(sum(entry["energy"] for entry in content["layers"]))
         assert content["tuning"]["images"] == 24 and content["tuning"]["seen"] is True
         assert rows[0]["energy"] == str(float(sum(entry["multiplications"] for entry in content["layers"])))
+
+    def test_activity_is_of_each_layer_s_own_operands(self, finished):
+        content = json.loads((finished / "assignment.json").read_text())
+        found = content["activity"]
+        names = [entry["name"] for entry in content["layers"]]
+        assert [*found["power_mw"]] == [*found["exact_power_mw"]] == names
+        assert 0 < found["relative_energy"] < 1
+        spent = {entry["name"]: entry["multiplications"] for entry in content["layers"]}
+        sums = [sum(spent[name] * found[key][name] for name in names) for key in ("power_mw", "exact_power_mw")]
+        assert found["relative_energy"] == pytest.approx(sums[0] / sums[1])
+        assert f"{found['relative_energy']:.1%} of that with exact ones" in (finished / "report.html").read_text()
 
     def test_the_page_is_alone_and_escapes_everything(self, finished):
         text = (finished / "report.html").read_text()
@@ -428,13 +449,13 @@ class TestCommand:
         folder = tmp_path / "out"
         shutil.copytree(finished, folder)
         journal = (folder / "search" / store.JOURNAL).read_bytes()
-        assert run(*command(model, data, folder, "--finetune", 1, "--json")) == 0
+        assert run(*command(model, data, folder, "--finetune", 1, "--activity", "--json")) == 0
         told = json.loads(capsys.readouterr().out)
         assert (folder / "search" / store.JOURNAL).read_bytes() == journal
         assert (
             told["trials"] == 8 and told["energy"] == json.loads((finished / "assignment.json").read_text())["energy"]
         )
-        assert run(*command(model, data, folder, "--finetune", 2)) == 2
+        assert run(*command(model, data, folder, "--finetune", 2, "--activity")) == 2
         error = capsys.readouterr().err
         assert "finetune = 1, not 2" in error and error.count("\n") == 1
 

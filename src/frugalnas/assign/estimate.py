@@ -25,7 +25,8 @@ from frugalnas.tasks.classification import scores
 
 Correction = Literal["bias", "batch_norm", "none"]
 WITHIN = "energy_within"  # the energy as the search minimises it
-CALIBRATION = 256  # images that ranges and corrections are taken from
+CALIBRATION, CORRECTION = 256, 100  # images, the first ones, that ranges and corrections are taken from
+LOOK, HOPELESS = 250, 0.1  # images after which a network is given up whose error is so much beyond the reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,24 +71,23 @@ class Subject:
             raise InputError("the network has no Conv2d and no Linear that runs: expected one or more")
         return found
 
-    @cached_property
-    def calibration(self) -> tuple[Tensor, ...]:
-        """Batches of some of the images, the same ones always."""
-        return torch.split(self.images[:CALIBRATION], self.batch)
+    def first(self, count: int) -> tuple[Tensor, ...]:
+        """Batches of the first images."""
+        return torch.split(self.images[:count], self.batch)
 
     @cached_property
     def ranges(self) -> dict[str, Any]:
         """The `Range` of the input of each layer by its name."""
-        return ranges(self.network, self.calibration)
+        return ranges(self.network, self.first(CALIBRATION))
 
     def approximated(self, chosen: Mapping[str, Multiplier]) -> nn.Module:
         """A copy of the network with these multipliers in its layers, corrected, in evaluation mode."""
         with torch.inference_mode(False):  # whose tensors could not be trained
             made = approximated(self.network, chosen, self.ranges).eval()
             if self.correction == "bias":
-                correct_bias(made, self.calibration)
+                correct_bias(made, self.first(CORRECTION))
             elif self.correction == "batch_norm":
-                re_estimate(made, self.calibration)
+                re_estimate(made, self.first(CALIBRATION))
             return made
 
     def rated(self, network: nn.Module) -> dict[str, float]:
@@ -123,7 +123,7 @@ class OnImages:
 
     Beside `error` and `loss` it gives `energy_within`: the energy or, where the error is more than `reach` above that
     of exact 8-bit multipliers, more than all of it. So the search spends no time on networks that are of no use, which
-    would all be on a front of error and energy.
+    would all be on a front of error and energy. `rated_on`: images that the error is of; few where it was hopeless.
     """
 
     subject: Subject
@@ -132,19 +132,33 @@ class OnImages:
 
     @property
     def values(self) -> tuple[str, ...]:
-        return ("error", "loss", WITHIN)
+        return ("error", "loss", "rated_on", WITHIN)
 
     @cached_property
-    def exact(self) -> dict[str, float]:
-        """`error` and `loss` with exact 8-bit multipliers."""
-        return self._rated(self.space.uniform[0])
+    def exact(self) -> Tensor:
+        """Logits (N, classes) with exact 8-bit multipliers."""
+        network = self.subject.approximated(self.space.named(self.space.uniform[0]))
+        return outputs(network, self.subject.images, self.subject.batch)
+
+    def lost(self, logits: Tensor) -> float:
+        """How much the error on as many images as there are logits is above that of exact multipliers."""
+        labels = self.subject.labels[: len(logits)]
+        return scores(logits, labels)["error"] - scores(self.exact[: len(logits)], labels)["error"]
 
     def evaluate(self, candidate: Candidate, space: Space, seed: int) -> Mapping[str, float]:
         """See `core.Estimator`; nothing here is random."""
         genotype = candidate.genotype
-        found = self.exact if genotype == self.space.uniform[0] else self._rated(genotype)
-        spent, beyond = energy(self.space, genotype), found["error"] - self.exact["error"] - self.reach
-        return found | {WITHIN: spent if beyond <= 1e-9 else self.space.multiplications * (1 + found["error"])}
+        logits = self.exact if genotype == self.space.uniform[0] else self._logits(genotype)
+        found = scores(logits, self.subject.labels[: len(logits)])
+        spent, useful = energy(self.space, genotype), self.lost(logits) <= self.reach + 1e-9
+        within = spent if useful else self.space.multiplications * (1 + found["error"])
+        return found | {"rated_on": len(logits), WITHIN: within}
 
-    def _rated(self, genotype: Genotype) -> dict[str, float]:
-        return self.subject.rated(self.subject.approximated(self.space.named(genotype)))
+    def _logits(self, genotype: Genotype) -> Tensor:
+        """Of all images or, of a network that is hopeless, of the first ones."""
+        network = self.subject.approximated(self.space.named(genotype))
+        first, rest = self.subject.images[:LOOK], self.subject.images[LOOK:]
+        made = outputs(network, first, self.subject.batch)
+        if not len(rest) or self.lost(made) > self.reach + HOPELESS:
+            return made
+        return torch.cat([made, outputs(network, rest, self.subject.batch)])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from frugalnas.assign.estimate import Subject
+from frugalnas.assign.estimate import CORRECTION, Subject
 from frugalnas.assign.files import write_assignment
 from frugalnas.assign.job import Job, begin, budgeted, listed, read
 from frugalnas.assign.network import assigned
@@ -22,6 +22,7 @@ from frugalnas.assign.search import Progress
 from frugalnas.assign.text import PAGE
 from frugalnas.assign.tune import Told, recipe_of, tune
 from frugalnas.core import InputError
+from frugalnas.layers.activity import activity
 from frugalnas.model import Model
 from frugalnas.report import csv_of, write_texts
 from frugalnas.store import locked
@@ -139,10 +140,22 @@ def _finished(job: Job, out: Path, model: Model, found: Approximated, part: Shar
         "tuning": {"part": part, "images": len(subject.labels), "seen": _seen(job, model), "errors": errors},
         "test": _tested(job, model, candidates, watch),
     }
+    if job.activity:
+        watch.say("activity  of the multipliers, by the layers' own operands")
+        notes["activity"] = _activity(found, network, candidates["exact"])
     loads = {load.name: load for load in found.loads()}
     write_assignment(out, network, loads, notes)
     write_texts(out, {TRIALS: _csv(found), PAGE: page_of(out.resolve().name, found, notes)})
     return Assigned(out, found, notes)
+
+
+def _activity(found: Approximated, network: nn.Module, exact: nn.Module) -> dict[str, Any]:
+    """Power of one multiplier of each layer in mW for the operands that it has, and the relative energy by these."""
+    batches = found.subject.first(CORRECTION)
+    powers, least = activity(network, batches), activity(exact, batches)
+    spent = {layer.name: layer.multiplications for layer in found.space.layers}
+    sums = [sum(spent[name] * power for name, power in each.items()) for each in (powers, least)]
+    return {"relative_energy": sums[0] / sums[1], "power_mw": powers, "exact_power_mw": least}
 
 
 def _in_short(found: Approximated) -> str:
@@ -176,7 +189,7 @@ def _tested(job: Job, model: Model, candidates: Mapping[str, nn.Module], watch: 
 def _csv(found: Approximated) -> str:
     """A row for each assignment: its values, and the multiplier of each layer."""
     front = {trial.number for trial in found.front}
-    names = ("error", "loss", "energy", "relative_energy")
+    names = ("error", "loss", "rated_on", "energy", "relative_energy")
     rows: list[list[object]] = [
         ["trial", "status", "front", "chosen", *names, "reason", *(layer.name for layer in found.space.layers)]
     ]

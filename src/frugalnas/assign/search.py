@@ -39,7 +39,7 @@ class Settings:
     trials: int = 200
     minutes: float | None = None
     seed: int = 0
-    population: int = 24
+    population: int = 12
     offspring: int = 12
     reach: float = 5.0
     source: str = "images"
@@ -80,7 +80,7 @@ def search(
     strategy = NSGA2(
         space,
         ("error", WITHIN),
-        population=max(settings.population, len(first)),
+        population=max(settings.population, len(first)),  # beyond the uniform ones they are random, and mostly useless
         offspring=settings.offspring,
         mutation="polynomial",
         gene_probability=min(1.0, 2 / len(space.layers)),

@@ -52,6 +52,9 @@ def remarks_on(notes: Notes) -> list[str]:
         remarks.append("The network may have been trained on these images too: what it loses on others may be more.")
     if notes["test"] is None:
         remarks.append("The data has no test images.")
+    if "activity" in notes:
+        share = f"{notes['activity']['relative_energy']:.1%}"
+        remarks.append(f"For the operands that the layers really have, the energy is {share} of that with exact ones.")
     return remarks
 
 

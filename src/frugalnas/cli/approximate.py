@@ -52,6 +52,9 @@ def approximate(
         Literal["bias", "batch_norm", "none"],
         typer.Option(help="How to make up for the mean of what multipliers take off, before any training."),
     ] = "bias",
+    activity: Annotated[
+        bool, typer.Option("--activity", help="Say the energy also for the operands that the layers really have.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same assignment.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="The folder for all files.", show_default="runs/...-approximate")
@@ -79,6 +82,7 @@ def approximate(
         signed,
         images,
         finetune,
+        activity,
         correction=correction,
     )
     folder = out or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-approximate"
