@@ -24,9 +24,12 @@ from scipy import stats
 from frugalnas import pareto, record, report, store, zoo
 from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.drawing import _ACROSS, _CARD, _DOWN, _places, svg_of, text_of
+from frugalnas.objectives.energy import energy
 from frugalnas.report import effort, multiplier_map
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces.cgp import CGPSpace
+from frugalnas.variation import random_genotype
 
 OBJECTIVES = ("error", "macs", "params")
 EVIL = "<script>alert('1')</script>"
@@ -788,3 +791,45 @@ def test_the_map_has_a_row_for_each_layer_as_long_as_its_multiplications_filled_
 
 def test_a_map_without_layers_is_a_drawing_all_the_same():
     xml.etree.ElementTree.fromstring(multiplier_map.svg_of_loads([]))
+
+
+CGP = {"type": "cgp", "rows": 2, "cols": 4, "levels_back": 2, "multipliers": ["8s-0-0-0", "8s-2-0-5", "8s-3-3-0"]}
+
+
+def evolved(tmp_path, **changes):
+    """A report of random networks of the space of Cartesian genetic programming, and the space."""
+    section = CGP | changes
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
+    space = CGPSpace(**{key: value for key, value in settings.items() if key != "type"}, **FACTS)
+    rng = np.random.default_rng(1)
+    given = [
+        Trial(
+            n,
+            Candidate(random_genotype(rng, space.domains)),
+            "done",
+            {"error": 0.1 * n, "macs": 9.0 - n, "params": 1.0},
+        )
+        for n in range(4)
+    ]
+    header = {"config": CONFIG | {"data": {"source": "x"}, "space": section}, "facts": FACTS}
+    study = report.write_report(journal(tmp_path, header, given))
+    return space, study, (tmp_path / "report.html").read_text()
+
+
+def test_the_multipliers_of_the_front_are_drawn_below_its_cells(tmp_path):
+    space, study, text = evolved(tmp_path)
+    drawn = re.findall(r'<template id="cells-(\d+)">(.*?)</template>', text, re.S)
+    assert [int(number) for number, _ in drawn] and len(drawn) == len(study.front) == 4
+    for number, markup in drawn:
+        genotype = study.trials[int(number)].candidate.genotype
+        (picture,) = re.findall('<div class="map">(.*)</div>', markup, re.S)
+        assert picture == multiplier_map.svg_of_loads(multiplier_map.loads_of(space, genotype))
+        loads = multiplier_map.loads_of(space, genotype)
+        assert [load.multiplier for load in loads[:-1]] == [name for _, name in space.assignment(genotype)]
+        assert sum(load.energy for load in loads) == pytest.approx(energy(space, genotype))
+        assert sum(load.multiplications for load in loads) == space.count(genotype).macs
+
+
+def test_without_genes_for_multipliers_there_is_no_map(tmp_path):
+    _, _, text = evolved(tmp_path, multipliers=[])
+    assert "<template" in text and 'class="map"' not in text

@@ -8,9 +8,10 @@ from frugalnas.assign.outcome import Approximated
 from frugalnas.assign.run import Assigned, Watch, resume, run
 from frugalnas.assign.search import Settings
 from frugalnas.assign.space import Assignments, Layer, default_multipliers, ordered, twins
-from frugalnas.assign.text import json_of, text_of
+from frugalnas.assign.text import PAGE, json_of, text_of
 
 __all__ = [
+    "PAGE",
     "Approximated",
     "Assigned",
     "Assignments",

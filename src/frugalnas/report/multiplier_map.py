@@ -11,7 +11,6 @@ from frugalnas.core import Genotype
 from frugalnas.layers import plan
 from frugalnas.layers.cost import count
 from frugalnas.layers.graph import Graph, merged
-from frugalnas.multipliers.library import exact, find
 from frugalnas.objectives.energy import power_of
 from frugalnas.report.text import amount
 
@@ -23,7 +22,13 @@ _BAR_INK, _EDGE, _QUIET, _INK = "#0b5cad", "#a9b4c2", "#5a6878", "#1c2733"
 
 @runtime_checkable
 class Assigning(Protocol):
-    """A space whose genotypes choose multipliers: `assignment` gives those of the nodes of `network` that multiply."""
+    """A space whose genotypes choose multipliers: `assignment` gives those of the nodes of `network` that multiply.
+
+    `multipliers` are what they choose among, the exact one first; () where all are exact.
+    """
+
+    @property
+    def multipliers(self) -> tuple[str, ...]: ...
 
     def assignment(self, genotype: Genotype) -> tuple[tuple[int, str], ...]: ...
 
@@ -100,17 +105,16 @@ def _row(load: Load, place: int, most: int, whole: int) -> str:
 
 def loads_of(space: Assigning, genotype: Genotype) -> tuple[Load, ...]:
     """The layers of a network of a space whose genotypes choose multipliers; none where it has no genes for them."""
-    chosen, graph = dict(space.assignment(genotype)), space.network(genotype)
-    if not chosen:
+    if not space.multipliers:
         return ()
+    graph = space.network(genotype)
     loads = []
-    for number, multiplier in chosen.items():
+    for number, multiplier in space.assignment(genotype):
         node = graph.nodes[number]
         macs = count(node.layers, merged(node, graph.shapes)).macs
         loads.append(Load(f"node {number}", _kind(node.layers), macs, multiplier, power_of(multiplier)))
-    last = exact(find(next(iter(chosen.values()))).signed[0])
     macs = count(graph.classifier, graph.output).macs
-    return (*loads, Load("classifier", _kind(graph.classifier), macs, last.name, 1.0))
+    return (*loads, Load("classifier", _kind(graph.classifier), macs, space.multipliers[0], 1.0))
 
 
 def _kind(layers: plan.Layers) -> str:
