@@ -10,6 +10,7 @@ import re
 import shutil
 import xml.etree.ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from frugalnas.tasks.data import DataSource, load_train
 from frugalnas.tasks.loop import Budget, Recipe, fit, measure, predict
 from tiny import images, run
 
+PAGE = Path(__file__).parents[1] / "docs" / "approximate.md"
 EVIL = "<script>alert('1')</script>"
 FEW = ("8s-1-1-0", "8s-2-0-5", "8s-3-3-0", "8s-6-0-0")
 LAYERS = tuple(assign.Layer(f"layer {n}", "conv 3x3", 100 * (n + 1)) for n in range(5))
@@ -563,3 +565,12 @@ def test_a_job_is_read_as_it_was_written(tmp_path):
     job.begin(tmp_path / "out", asked)
     assert job.read(tmp_path / "out") == asked
     assert job.budgeted(asked, {"trials": 9, "minutes": None}).settings == replace(asked.settings, trials=9)
+
+
+def test_the_python_of_the_page_runs(capsys):
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "docs/approximate.md", "exec"), {"__name__": "page"})
+    printed = capsys.readouterr().out
+    assert "(256, 256) 4" in printed and "0.289 published" in printed and "chosen: trial" in printed

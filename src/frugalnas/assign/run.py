@@ -164,9 +164,10 @@ def _in_short(found: Approximated) -> str:
 
 
 def _seen(job: Job, model: Model) -> bool:
-    """Whether the model was trained on images of the same source, of which only the test part was kept from it."""
+    """Whether the model may have been trained on the validation images, as it was on all but the test images."""
     noted = model.notes.get("data")
-    return isinstance(noted, dict) and noted.get("source") in (job.data.source, str(Path(job.data.source).resolve()))
+    same = isinstance(noted, dict) and noted.get("source") in (job.data.source, str(Path(job.data.source).resolve()))
+    return same and model.notes.get("validate") is not True
 
 
 def _tested(job: Job, model: Model, candidates: Mapping[str, nn.Module], watch: Watch) -> dict[str, Any] | None:
