@@ -24,9 +24,12 @@ from scipy import stats
 from frugalnas import pareto, record, report, store, zoo
 from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.drawing import _ACROSS, _CARD, _DOWN, _places, svg_of, text_of
-from frugalnas.report import effort
+from frugalnas.objectives.energy import energy
+from frugalnas.report import effort, multiplier_map
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import CellSpace
+from frugalnas.spaces.cgp import CGPSpace
+from frugalnas.variation import random_genotype
 
 OBJECTIVES = ("error", "macs", "params")
 EVIL = "<script>alert('1')</script>"
@@ -622,17 +625,43 @@ def test_files_that_are_no_metrics_are_passed_over(tmp_path, text):
     assert record.trainings(tmp_path) == []
 
 
-def test_the_picture_has_a_panel_for_each_other_objective(tmp_path):
+def test_the_picture_has_a_panel_for_each_pair_of_three_objectives(tmp_path):
     study = report.write_report(journal(tmp_path, GOOD))
     svg = xml.etree.ElementTree.fromstring((tmp_path / "front.svg").read_text())
     words = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
-    assert words.count("validation error") == 2 and words.count(f"knee: trial {study.knee.number}") == 2
-    assert words.count("parameters") == words.count("multiply-accumulates for one image") == 1
+    titles = ("validation error", "parameters", "multiply-accumulates for one image")
+    assert [words.count(title) for title in titles] == [2, 2, 2]
+    assert words.count(f"knee: trial {study.knee.number}") == 3
     stairs = [path.get("d") for path in svg.iter("{http://www.w3.org/2000/svg}path") if path.get("fill") == "none"]
-    fronts = [{pareto.point(t, (n, "error")) for t in pareto.front(study.trials, (n, "error"))} for n in OBJECTIVES[1:]]
+    pairs = [("macs", "error"), ("params", "error"), ("macs", "params")]
+    fronts = [[pareto.point(t, pair) for t in pareto.front(study.trials, pair)] for pair in pairs]
     assert [path.count("V") + 1 for path in stairs] == [len(front) for front in fronts] and len(fronts[0]) > 1
     corners = [(float(a), -float(b)) for a, b in re.findall(r"[MH]([\d.]+)[ V]([\d.]+)", stairs[0])]
     assert corners == sorted(corners, key=lambda corner: (corner[0], -corner[1])) and len(corners) == len(fronts[0])
+
+
+@pytest.mark.parametrize(("count", "panels"), [(1, 1), (2, 1), (3, 3), (4, 3)])
+def test_only_of_three_objectives_the_others_have_a_panel_of_their_own(tmp_path, count, panels):
+    names = ["error", "macs", "params", "loss"][:count]
+    given = [
+        Trial(n, Candidate((n,)), "done", {"error": 0.1 * n, "macs": 9.0 - n, "params": 3.0 + n % 2, "loss": 1.0})
+        for n in range(4)
+    ]
+    report.write_report(journal(tmp_path, {"config": GOOD["config"] | {"objectives": names}}, given))
+    svg = xml.etree.ElementTree.fromstring((tmp_path / "front.svg").read_text())
+    assert len([group for group in svg if group.get("transform", "").startswith("translate")]) >= panels
+    assert svg.get("width") == str(480 * panels)
+
+
+def test_the_limit_of_an_upright_objective_is_a_line_across(tmp_path):
+    report.write_report(journal(tmp_path, GOOD, [*bred(9)]))  # params <= 200 k is far above all of them
+    assert 'stroke-dasharray="4 3"/><path' not in (tmp_path / "front.svg").read_text()
+    near = GOOD["config"] | {"limits": {"params": 14.2}}
+    report.write_report(journal(tmp_path / "near", {"config": near}, [*bred(9)]))
+    text = (tmp_path / "near" / "front.svg").read_text()
+    drawn = re.findall(r'<path d="([^"]+)" stroke="#5a6878" stroke-dasharray', text)
+    ways = [path.lstrip("M0123456789. ")[0] for path in drawn]
+    assert ways == ["-", "V", "H"], "in the legend, across in one panel, upright in another"
 
 
 def test_a_single_objective_is_drawn_against_the_trials(tmp_path):
@@ -688,6 +717,9 @@ def test_the_knee_of_a_part_is_that_of_the_front():
         ("macs", 2.5e13, "25,000 G"),
         ("energy_uj", 9999.6, "10,000 µJ"),
         ("score", -231_311.0, "-231.3 k"),
+        ("float_error", 0.1234, "12.34 %"),
+        ("energy", 231_311.5, "231.3 k"),
+        ("relative_energy", 0.25, "0.25"),
         ("macs", 1e300, "1.000e+300"),
         ("error", 1e300, "1.000e+300"),
     ],
@@ -730,3 +762,74 @@ def test_drawing_and_text_name_every_operation(name):
     svg, text = svg_of(cells), text_of(cells)
     for operation, group in itertools.groupby(sorted(operations)):
         assert svg.count(f">{operation}</text>") == text.count(f"{operation}(") == len(list(group))
+
+
+def loads():
+    return [
+        multiplier_map.Load("stem", "conv 3x3, 1 to 8", 56_448, "8s-0-0-0", 1.0),
+        multiplier_map.Load("cells.3.blocks.0.operations.1.0", "conv 3x3, 8 to 8", 451_584, "8s-2-0-5+swap", 0.68),
+        multiplier_map.Load(EVIL, EVIL, 80, EVIL, 0.1),
+    ]
+
+
+def test_the_map_has_a_row_for_each_layer_as_long_as_its_multiplications_filled_as_far_as_its_energy():
+    text = multiplier_map.svg_of_loads(loads())
+    svg = xml.etree.ElementTree.fromstring(text)
+    assert EVIL not in text and "style=" not in text
+    rows = [group for group in svg if group.get("class") == "load"]
+    bars = [[float(bar.get("width")) for bar in row if bar.tag.endswith("rect")] for row in rows]
+    assert bars[0][0] / bars[1][0] == pytest.approx(56_448 / 451_584, abs=1e-2)
+    assert [spent / whole for whole, spent in bars[:2]] == pytest.approx([1.0, 0.68], abs=1e-2)
+    words = [[text.text for text in row if text.tag.endswith("text")] for row in rows]
+    whole = 56_448 + 451_584 + 80
+    assert words[0] == ["stem", "conv 3x3, 1 to 8", "56.45 k", "8s-0-0-0 (100%)", f"{56_448 / whole:.1%}"]
+    assert len(words[1][0]) == 25 and words[1][0].endswith("ocks.0.operations.1.0")
+    assert words[1][3:] == ["8s-2-0-5+swap (68%)", f"{0.68 * 451_584 / whole:.1%}"]
+    spent = 56_448 + 0.68 * 451_584 + 8
+    assert f"{spent / whole:.1%}" in svg.get("aria-label")
+
+
+def test_a_map_without_layers_is_a_drawing_all_the_same():
+    xml.etree.ElementTree.fromstring(multiplier_map.svg_of_loads([]))
+
+
+CGP = {"type": "cgp", "rows": 2, "cols": 4, "levels_back": 2, "multipliers": ["8s-0-0-0", "8s-2-0-5", "8s-3-3-0"]}
+
+
+def evolved(tmp_path, **changes):
+    """A report of random networks of the space of Cartesian genetic programming, and the space."""
+    section = CGP | changes
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
+    space = CGPSpace(**{key: value for key, value in settings.items() if key != "type"}, **FACTS)
+    rng = np.random.default_rng(1)
+    given = [
+        Trial(
+            n,
+            Candidate(random_genotype(rng, space.domains)),
+            "done",
+            {"error": 0.1 * n, "macs": 9.0 - n, "params": 1.0},
+        )
+        for n in range(4)
+    ]
+    header = {"config": CONFIG | {"data": {"source": "x"}, "space": section}, "facts": FACTS}
+    study = report.write_report(journal(tmp_path, header, given))
+    return space, study, (tmp_path / "report.html").read_text()
+
+
+def test_the_multipliers_of_the_front_are_drawn_below_its_cells(tmp_path):
+    space, study, text = evolved(tmp_path)
+    drawn = re.findall(r'<template id="cells-(\d+)">(.*?)</template>', text, re.S)
+    assert [int(number) for number, _ in drawn] and len(drawn) == len(study.front) == 4
+    for number, markup in drawn:
+        genotype = study.trials[int(number)].candidate.genotype
+        (picture,) = re.findall('<div class="map">(.*)</div>', markup, re.S)
+        assert picture == multiplier_map.svg_of_loads(multiplier_map.loads_of(space, genotype))
+        loads = multiplier_map.loads_of(space, genotype)
+        assert [load.multiplier for load in loads[:-1]] == [name for _, name in space.assignment(genotype)]
+        assert sum(load.energy for load in loads) == pytest.approx(energy(space, genotype))
+        assert sum(load.multiplications for load in loads) == space.count(genotype).macs
+
+
+def test_without_genes_for_multipliers_there_is_no_map(tmp_path):
+    _, _, text = evolved(tmp_path, multipliers=[])
+    assert "<template" in text and 'class="map"' not in text

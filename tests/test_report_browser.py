@@ -177,6 +177,7 @@ def test_amounts_are_written_alike_in_the_page_and_in_text(opened):
         *(("error", 0.12345), ("params", 9999.0), ("params", 231_311.0), ("macs", 31_490_000.0), ("macs", 2.5e13)),
         *(("model_bytes", 1_824_000.0), ("peak_bytes", 512.0), ("loss", 1.16389), ("latency_ms", 3.14159)),
         *(("loss", 0.00123456), ("energy_uj", 12_345.6), ("loss", -2.5), ("loss", 0.0), ("energy_uj", 9999.6)),
+        *(("float_error", 0.12345), ("energy", 1_234_567.25), ("relative_energy", 0.70824)),
         *(("score", -231_311.0), ("macs", 1e15), ("error", 1e300), ("model_bytes", 2.5e18)),
     ):
         assert page.evaluate(f"amount('{name}', {value})") == report.amount(name, value)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from frugalnas.assign import Approximated as Approximated
+    from frugalnas.assign import approximate as approximate
     from frugalnas.classifier import FrugalClassifier as FrugalClassifier
     from frugalnas.core import Candidate as Candidate
     from frugalnas.core import Fidelity as Fidelity
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from frugalnas.zoo import create_model as create_model
 
 _MODULE_OF = {
+    "Approximated": "frugalnas.assign",
+    "approximate": "frugalnas.assign",
     "FrugalClassifier": "frugalnas.classifier",
     "Candidate": "frugalnas.core",
     "Fidelity": "frugalnas.core",

@@ -80,6 +80,13 @@ def ratings(total: int) -> Iterator[Progress]:
 
 
 @contextmanager
+def assignments(total: int) -> Iterator[Progress]:
+    """As `ratings`, for `total` assignments of multipliers."""
+    with _counted("assignments", total, max(1, total // 20), lambda study: study.rated / total) as progress:
+        yield progress
+
+
+@contextmanager
 def _counted(name: str, total: int, step: int, share: Callable[[Study], float]) -> Iterator[Progress]:
     """`share` of a study is how much of it is done; off a terminal it is told at every so many trials."""
     told: list[Study] = []

@@ -22,6 +22,7 @@ from frugalnas.cli import fit  # noqa: F401
 from frugalnas.cli import compare  # noqa: F401
 from frugalnas.cli import proxies  # noqa: F401
 from frugalnas.cli import rank  # noqa: F401
+from frugalnas.cli import approximate  # noqa: F401
 
 
 def main() -> None:

@@ -35,6 +35,8 @@ app = typer.Typer(
 
     - `frugalnas fit --data shoes/ --limit params=200k --minutes 60`: all of it in one step
 
+    - `frugalnas approximate runs/shoes/trained/trial-17 --data shoes/`: approximate multipliers for its layers
+
     Which search, and how far to trust it:
 
     - `frugalnas compare --methods eeea,econas --data shoes/`: which method is best on your images, beside random search

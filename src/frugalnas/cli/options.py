@@ -58,7 +58,7 @@ def refuse_taken(out: Path | None) -> None:
 
 def refuse_no_search(folder: Path) -> None:
     """Raise InputError for the folder of something else than a search, which says where its searches are."""
-    from frugalnas import compare, fit, training
+    from frugalnas import assign, compare, fit, training
     from frugalnas.store import JOURNAL
 
     if (folder / JOURNAL).exists():
@@ -69,6 +69,8 @@ def refuse_no_search(folder: Path) -> None:
         raise InputError(f"{folder} holds a fit: expected its search, {folder / fit.SEARCH}")
     if training.holds_training(folder):
         raise InputError(f"{folder} holds a training: expected the folder of a search")
+    if assign.holds_job(folder):
+        raise InputError(f"{folder} holds an assignment of multipliers: its page is {folder / assign.PAGE}")
 
 
 def tree_of(

@@ -113,7 +113,7 @@ def resume(
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
     Trainings, fits and comparisons keep their own.
     """
-    from frugalnas import compare, fit, launch, proxies, rank, training
+    from frugalnas import assign, compare, fit, launch, proxies, rank, training
     from frugalnas.config import changed, options
     from frugalnas.progress import live
     from frugalnas.record import load
@@ -140,6 +140,13 @@ def resume(
         with watched_training(run) as told:
             trained = training.resume(run, told)
         print_trained(trained, as_json)
+        return
+    if assign.holds_job(run):
+        from frugalnas.cli.approximate import go_on as go_on_assigning
+
+        if any(given is not None for given in (epochs, workers)):
+            raise InputError(f"{run} holds an assignment: expected --trials or --minutes")
+        go_on_assigning(run, as_json, trials, minutes)
         return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
     if proxies.is_study(load(run)):

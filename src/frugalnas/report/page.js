@@ -157,7 +157,7 @@ function pick(number) {
     const line = element("tr", undefined, list);
     element("td", title(name), line);
     element("td", amount(name, value(name, i)), line);
-    element("td", name === "error" ? "" : exact(value(name, i)), line).className = "quiet";
+    element("td", SHARES.includes(name) ? "" : exact(value(name, i)), line).className = "quiet";
   }
   commands(number, i);
   const way = lineage(number);

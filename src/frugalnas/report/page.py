@@ -19,10 +19,11 @@ from typing import Any
 from urllib.parse import quote
 
 from frugalnas import config, pareto
-from frugalnas.core import InputError
+from frugalnas.core import Genotype, InputError
 from frugalnas.drawing import svg_of
 from frugalnas.record import Record, reasons, trainings
 from frugalnas.report.effort import Growth, agreement, costs, duration, growth
+from frugalnas.report.multiplier_map import Assigning, loads_of, svg_of_loads
 from frugalnas.report.text import TITLES, amount, amounts, by_rung
 from frugalnas.spaces.architecture import Architecture
 
@@ -251,10 +252,16 @@ def _drawings(record: Record, space: Any) -> str:
     for trial in (record.knee, *(min(record.front, key=lambda t: t.values[name]) for name in record.objectives)):
         drawn[trial.number] = trial
     return "".join(
-        f'<template id="cells-{number}">{_cells(space.describe(trial.candidate.genotype))}</template>'
-        for number, trial in drawn.items()
+        f'<template id="cells-{number}">{_cells(space.describe(genotype))}{_multipliers(space, genotype)}</template>'
+        for number, genotype in ((number, trial.candidate.genotype) for number, trial in drawn.items())
     )
 
 
 def _cells(cells: dict[str, Any]) -> str:
     return "".join(f"<div>{svg_of({name: cell})}</div>" for name, cell in cells.items())
+
+
+def _multipliers(space: Any, genotype: Genotype) -> str:
+    """Which multiplier each layer has; nothing of a space whose genotypes choose none."""
+    loads = loads_of(space, genotype) if isinstance(space, Assigning) else ()
+    return f'<div class="map">{svg_of_loads(loads)}</div>' if loads else ""

@@ -65,18 +65,21 @@ class Axis:
 
 
 def svg_of_front(record: Record) -> str:
-    """An SVG document: the first objective against each of the others, a panel each.
+    """An SVG document: the first objective against each of the others, a panel each; of three every pair.
 
     Networks of the highest rung that were rated, the front of all objectives, and the front of each panel's two.
     """
-    others = record.objectives[1:] or ("trial",)
+    first, *others = record.objectives
+    pairs = [(across, first) for across in others] or [("trial", first)]
+    if len(others) == 2:
+        pairs.append((others[0], others[1]))
     panels = "".join(
-        f'<g transform="translate({_WIDTH * place} {_LEGEND})">{_panel(record, across)}</g>'
-        for place, across in enumerate(others)
+        f'<g transform="translate({_WIDTH * place} {_LEGEND})">{_panel(record, across, upright)}</g>'
+        for place, (across, upright) in enumerate(pairs)
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH * len(others)} {_LEGEND + _HEIGHT}" '
-        f'width="{_WIDTH * len(others)}" height="{_LEGEND + _HEIGHT}" font-family="system-ui, sans-serif" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH * len(pairs)} {_LEGEND + _HEIGHT}" '
+        f'width="{_WIDTH * len(pairs)}" height="{_LEGEND + _HEIGHT}" font-family="system-ui, sans-serif" '
         f'font-size="12" fill="{_INK}"><rect width="100%" height="100%" fill="#fff"/>{_legend(record)}{panels}</svg>\n'
     )
 
@@ -96,8 +99,7 @@ def _legend(record: Record) -> str:
     return drawn
 
 
-def _panel(record: Record, across: str) -> str:
-    upright = record.objectives[0]
+def _panel(record: Record, across: str, upright: str) -> str:
     shown = record.compared
     limits = record.header["config"]["limits"]
     x_limit, y_limit = (float(limits.get(name, math.inf)) for name in (across, upright))
@@ -114,7 +116,7 @@ def _panel(record: Record, across: str) -> str:
     thick = 2 * radius(len(shown), 1.6, 3.2)
     marks = "".join(f'<circle cx="{a:g}" cy="{b:g}" r="{radius(len(best), 3, 5):g}"/>' for a, b in best)
     return (
-        f"{_frame(x, y)}{_limit(x, x_limit)}"
+        f"{_frame(x, y)}{_limits(x, x_limit, y, y_limit)}"
         f'<path d="{dots}" stroke="{_DOT}" stroke-width="{thick:g}" stroke-linecap="round"/>'
         f'<path d="{_stairs(shown, x, y)}" fill="none" stroke="{_BEST}" stroke-width="1.2"/>'
         f'<g fill="{_BEST}" stroke="#fff">{marks}</g>{_knee(record, x, y)}'
@@ -149,11 +151,10 @@ def _frame(x: Axis, y: Axis) -> str:
     )
 
 
-def _limit(x: Axis, limit: float) -> str:
-    if not x.low <= limit <= x.high:
-        return ""
-    at = x.place(limit)
-    return f'<path d="M{at:g} {_TOP}V{_HEIGHT - _BOTTOM}" stroke="{_QUIET}" stroke-dasharray="4 3"/>'
+def _limits(x: Axis, x_limit: float, y: Axis, y_limit: float) -> str:
+    lines = f"M{x.place(x_limit):g} {_TOP}V{_HEIGHT - _BOTTOM}" if x.low <= x_limit <= x.high else ""
+    lines += f"M{_LEFT} {y.place(y_limit):g}H{_WIDTH - _RIGHT}" if y.low <= y_limit <= y.high else ""
+    return f'<path d="{lines}" stroke="{_QUIET}" stroke-dasharray="4 3"/>' if lines else ""
 
 
 def _stairs(trials: Sequence[Trial], x: Axis, y: Axis) -> str:

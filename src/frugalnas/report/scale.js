@@ -5,6 +5,7 @@
 const UNITS = { _bytes: "B", _ms: "ms", _uj: "µJ" };
 const PREFIXES = [["G", 1e9], ["M", 1e6], ["k", 1e3]];
 const MOST = 1e15;  // from here on an amount is written with an exponent
+const SHARES = ["error", "float_error", "share"];  // names of values that are written in per cent
 const HUGE = 1e300;  // values beyond are drawn there, as their difference is no number
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -17,7 +18,7 @@ const prefixOf = size => PREFIXES.find(p => size < MOST && size >= Math.max(p[1]
 function amount(name, value) {
   if (value === null || value === undefined) return "";
   const huge = Math.abs(value) >= MOST;
-  if (!huge && (name === "error" || name === "share")) return (100 * value).toFixed(2) + " %";
+  if (!huge && SHARES.includes(name)) return (100 * value).toFixed(2) + " %";
   const short = (v, digits) => Math.abs(v) > 0 && Math.abs(v) < 1e-4 ? v.toExponential(3)
     : Number(v.toPrecision(digits)).toLocaleString("en-US", { maximumFractionDigits: 12 });
   const unit = Object.entries(UNITS).filter(([end]) => name.endsWith(end)).map(entry => entry[1])[0] || "";
@@ -50,7 +51,7 @@ function ticks(axis, count) {
   const last = Math.min(Math.floor(axis.high / step), Math.ceil(axis.low / step) + 50);
   for (let i = Math.ceil(axis.low / step); i <= last; i++) found.push(i * step);
   const [prefix, size] = prefixOf(Math.max(Math.abs(axis.low), Math.abs(axis.high)));
-  const share = axis.name === "error" || axis.name === "share";
+  const share = SHARES.includes(axis.name);
   const words = v => v === 0 ? "0" : Number((share ? 100 * v : v / size).toPrecision(6)) + (share ? " %" : prefix);
   return found.map(value => [value, words(value)]);
 }

@@ -21,10 +21,13 @@ TITLES = {
     "peak_bytes": "peak activation memory in bytes",
     "latency_ms": "latency in milliseconds",
     "energy_uj": "energy for one image in microjoules",
+    "energy": "energy in exact 8-bit multiplications",
+    "relative_energy": "energy relative to exact 8-bit multipliers",
+    "float_error": "validation error in floating point",
 }
 UNITS = {"_bytes": "B", "_ms": "ms", "_uj": "µJ"}
 """The unit that the end of a name says; only bytes take a prefix."""
-SHARES = ("error", "test_error", "regret", "hypervolume")
+SHARES = ("error", "test_error", "float_error", "regret", "hypervolume")
 """Names of values that are written in per cent."""
 MOST = 1e15  # from here on an amount is written with an exponent
 

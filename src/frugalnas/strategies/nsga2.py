@@ -8,6 +8,7 @@ Differences from the paper
 - Genes are integers: uniform or two-point crossover, and a redrawn gene pair, integer polynomial or
   forced point mutation.
 - Children are bred one at a time, when asked for; a mating gives one child (the paper keeps both).
+- Generation 0 may begin with genotypes that are given.
 - A child whose architecture was asked before is bred again, a bounded number of times.
 - Candidates that fail or break a limit never enter the population and fill no slot: generation 0 samples and later
   generations breed until enough candidates are done. With a limit on a cheap objective, generation 0 is the Early-Exit
@@ -65,7 +66,8 @@ class NSGA2:
     (None: 1 each). `attempts`: how often a child is bred, at most, to get an architecture that was not asked before.
     `generations`: after so many, generation 0 included, there are no more candidates (None: the study's budget
     decides). `exploit_from`: the generation from which on offspring are sampled by NSGA-Net's Bayesian network over
-    `parts` equal parts of the genotype (None: never). Raises InputError for values out of range.
+    `parts` equal parts of the genotype (None: never). `first`: genotypes that generation 0 begins with, each of another
+    architecture; the others are random. Raises InputError for values out of range.
     """
 
     space: Space
@@ -85,6 +87,7 @@ class NSGA2:
     generations: int | None = None
     exploit_from: int | None = None
     parts: int = 2
+    first: tuple[Genotype, ...] = ()
     _parents: list[Trial] = field(default_factory=list, init=False, repr=False)
     _keys: list[tuple[float, float]] = field(default_factory=list, init=False, repr=False)
     _done: list[Trial] = field(default_factory=list, init=False, repr=False)
@@ -124,6 +127,8 @@ class NSGA2:
 
     def _breed(self, rng: np.random.Generator) -> Candidate:
         domains = self.space.domains
+        if not self._parents and len(self._asked) < len(self.first):
+            return Candidate(self.first[len(self._asked)])
         if not self._parents:
             return Candidate(random_viable(rng, self.space))
         first = self._parents[tournament(rng, self._keys, self.tournament_size)]
@@ -174,6 +179,13 @@ def _check(settings: NSGA2) -> None:
             raise InputError(f"{name} = {value}: expected a probability in [0, 1]")
     _check_name("crossover", settings.crossover, get_args(Crossover))
     _check_name("mutation", settings.mutation, get_args(Mutation))
+    canonical = [settings.space.canonical(genotype) for genotype in settings.first]
+    if len({*canonical}) < len(canonical):
+        raise InputError("first: two of the genotypes are the same architecture, expected each once")
+    if len(canonical) > settings.population:
+        raise InputError(
+            f"first has {len(canonical)} genotypes: expected at most the population, {settings.population}"
+        )
     if not settings.objectives:
         raise InputError("objectives is empty: expected the name of at least one value to minimise")
     if settings.weights is not None and len(settings.weights) != len(settings.objectives):

@@ -196,7 +196,7 @@ def _scored(folder: Path, work: Work, history: list[dict[str, Any]], began: floa
     load_weights(network, {k: tensor.cpu() for k, tensor in state.items() if not k.startswith("auxiliary.")})
     normalise = Normalise(work.normalise.mean.cpu(), work.normalise.std.cpu())
     asked = settings.to_json()
-    notes = {name: asked[name] for name in ("data", "recipe", "budget", "seed", "source")}
+    notes = {name: asked[name] for name in ("data", "recipe", "budget", "seed", "validate", "source")}
     model = Model(architecture, network.eval(), work.train.classes, normalise, notes)
     count = architecture.space.count(architecture.genotype)
     parts = {"test": work.test, "validation": work.validation}
