@@ -500,6 +500,15 @@ class TestForcedMutation:
         kept = sum(parent[:4] == child[:4] for parent, child in self.bred(keep_weights=share))
         assert least <= kept <= most
 
+    def test_the_first_generation_may_begin_at_the_first_values(self):
+        space = self.Idle(ordinal=(1, 5))
+        for first, expected in ((True, {(0, 0)}), (False, None)):
+            strategy = make("nsga2", space, mutation="forced", crossover_probability=0.0, start_first=first)
+            asked = steps(strategy, 26)
+            seen = {(child.genotype[1], child.genotype[5]) for child in asked[:6]}
+            assert seen == expected if first else len(seen) > 1
+            assert len({(child.genotype[1], child.genotype[5]) for child in asked[6:]}) > 1
+
     def test_a_wrong_share_is_refused(self):
         with pytest.raises(InputError, match="keep_weights = 2"):
             make("nsga2", keep_weights=2.0)

@@ -56,6 +56,12 @@ def random_viable(rng: np.random.Generator, space: Space, attempts: int = REDRAW
     return genotype
 
 
+def at_first(genotype: Genotype, space: Space) -> Genotype:
+    """The genotype with the first value of all genes that are places on a scale, such as the exact multiplier."""
+    ordinal = _ordinal(space)
+    return tuple(0 if place in ordinal else gene for place, gene in enumerate(genotype)) if ordinal else genotype
+
+
 def uniform_crossover(rng: np.random.Generator, first: Genotype, second: Genotype) -> tuple[Genotype, Genotype]:
     """Two complementary children: each gene from either parent with probability 0.5 (Syswerda 1989)."""
     keep = (rng.random(len(first)) < 0.5).tolist()

@@ -8,7 +8,8 @@ NSGA-II minimises the error of the quantised network as its approximate multipli
 parameters, and the energy of multiplications. A genotype is a network of Cartesian genetic programming with a
 multiplier for each layer, see `spaces/cgp.py`; children are mutated until their network changes, and genes without
 effect drift. `estimators/approximate.py` says how a candidate is rated: one that differs from an earlier one only in
-multipliers has its trained weights and costs no training. A quarter of all mutations make just such children.
+multipliers has its trained weights and costs no training. The first generation is exact, and two mutations in five
+change multipliers only.
 
 Presets
 - `laptop`: a grid of 3 x 8 nodes and ten multipliers, at a size that two CPU cores finish in minutes.
@@ -22,8 +23,8 @@ the inference as objectives; multipliers picked automatically from a library of 
 paper 8 x N bits); CIFAR-10, and SVHN in the second. All else is ours and may differ:
 - The grid, its functions and the numbers that they choose from, how operands are made to fit, the classifier. Grid and
   active nodes of `paper` are those of CGP-CNN (Suganuma et al., GECCO 2017).
-- NSGA-II as the multi-objective search, its population, offspring and generations; mutation without crossover, a
-  quarter of it of multipliers only; no training for what is trained already.
+- NSGA-II as the multi-objective search, its population, offspring and generations; mutation without crossover, two
+  in five of it of multipliers only; an exact first generation; no training for what is trained already.
 - Which multipliers, and one for each layer rather than one for the network (`space.sharing` is "global" for that).
 - The epochs, the data that train and rate a candidate, quantisation; that candidates are trained in float.
 - Power is that of the multipliers relative to exact 8-bit ones, times multiplications, without memory or adders.
@@ -60,7 +61,8 @@ PAPER: dict[str, Any] = {
         "population": 8,
         "mutation": "forced",
         "gene_probability": 0.05,
-        "keep_weights": 0.25,
+        "keep_weights": 0.4,
+        "start_first": True,
         "crossover_probability": 0.0,
         "generations": 21,
     },

@@ -147,11 +147,14 @@ class _Wiring:
             if value in needed:
                 needed |= {*self.nodes[value - 1].reads}
         kept = sorted(needed | {0})
-        new = {value: place for place, value in enumerate(kept)}
-        nodes = []
-        for value in kept[1:]:
-            node = self.nodes[value - 1]
-            nodes.append(replace(node, reads=tuple(new[read] for read in node.reads)))
+        if len(kept) == len(self.shapes):
+            nodes = self.nodes
+        else:
+            new = {value: place for place, value in enumerate(kept)}
+            nodes = [
+                replace(node, reads=tuple(new[read] for read in node.reads))
+                for node in (self.nodes[value - 1] for value in kept[1:])
+            ]
         owners = [(place, self.owners[value - 1]) for place, value in enumerate(kept[1:])]
         scales = _scales([self.shapes[value][1] for value in kept])
         return Wired(

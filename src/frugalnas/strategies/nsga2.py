@@ -34,6 +34,7 @@ import numpy as np
 from frugalnas.core import Candidate, Genotype, InputError, Space, Trial, nearest
 from frugalnas.pareto import crowded_keys, point
 from frugalnas.variation import (
+    at_first,
     bred_anew,
     mutate_forced,
     mutate_pair,
@@ -62,6 +63,7 @@ class NSGA2:
     `gene_probability`: the chance of each gene in that (None: one gene on average), or in the forced one, the point
     mutation of Cartesian genetic programming that is repeated until the network changes (None: 0.05).
     `keep_weights`: the chance of a forced mutation to change only what training does not see, such as multipliers.
+    `start_first`: whether generation 0 has the first value of genes that are places on a scale: exact multipliers.
     `tournament_size`: parents compared for each one chosen. `weights`: of the objectives in the crowding distance
     (None: 1 each). `attempts`: how often a child is bred, at most, to get an architecture that was not asked before.
     `generations`: after so many, generation 0 included, there are no more candidates (None: the study's budget
@@ -81,6 +83,7 @@ class NSGA2:
     eta: float = 3.0
     gene_probability: float | None = None
     keep_weights: float = 0.0
+    start_first: bool = False
     tournament_size: int = 2
     weights: tuple[float, ...] | None = None
     attempts: int = 50
@@ -130,7 +133,8 @@ class NSGA2:
         if not self._parents and len(self._asked) < len(self.first):
             return Candidate(self.first[len(self._asked)])
         if not self._parents:
-            return Candidate(random_viable(rng, self.space))
+            drawn = random_viable(rng, self.space)
+            return Candidate(at_first(drawn, self.space) if self.start_first else drawn)
         first = self._parents[tournament(rng, self._keys, self.tournament_size)]
         child = first.candidate.genotype
         parents: tuple[int, ...] = (first.number,)
