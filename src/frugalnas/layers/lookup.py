@@ -200,20 +200,26 @@ def sums(
     """
     if packed.table is None:
         raise AssertionError
-    x, out = at.permute(0, 2, 3, 1).contiguous().numpy(), made.permute(0, 2, 3, 1).numpy()
-    weights = packed.weight.numpy()
+    zero = packed.codes.zero_point + packed.codes.shift
+    (top, left), (n, channels, height, width) = padding, at.shape
+    framed = torch.full((n, height + 2 * top, width + 2 * left, channels), zero, dtype=torch.uint8)
+    framed[:, top : top + height, left : left + width] = at.permute(0, 2, 3, 1)
+    x, out, weights = framed.numpy(), made.permute(0, 2, 3, 1).numpy(), packed.weight.numpy()
     wide = packed.shape[0] // packed.groups >= WIDE and packed.narrow
     table = packed.table.numpy()
     if not wide:
         table = np.ascontiguousarray(table.T)
     elif table.min() >= -(1 << 15) and table.max() < 1 << 15:
         table = table.astype(np.int16)
-    kernel = np.array((*packed.shape[2:], *stride, *padding, *dilation), dtype=np.int64)
-    zero = packed.codes.zero_point + packed.codes.shift
+    # the channel, row and column of each place in a window, and where that is from its first pixel on
+    each = np.stack(np.meshgrid(*map(np.arange, packed.shape[1:]), indexing="ij")).reshape(3, -1)
+    row = x.shape[2] * channels
+    offsets = each[0] + each[1] * dilation[0] * row + each[2] * dilation[1] * channels
+    steps = np.array((stride[0] * row, stride[1] * channels), dtype=np.int64)
     run = _compiled(_wide_sums if wide else _narrow_sums)
-    threads = min(len(x), torch.get_num_threads())
-    bounds = [len(x) * i // threads for i in range(threads + 1)] if threads else [0]
-    shares = [(x[a:b], weights, table, packed.groups, kernel, zero, out[a:b]) for a, b in pairwise(bounds)]
+    threads = min(n, torch.get_num_threads())
+    bounds = [n * i // threads for i in range(threads + 1)] if threads else [0]
+    shares = [(x[a:b], weights, table, packed.groups, offsets, steps, out[a:b]) for a, b in pairwise(bounds)]
     if len(shares) < 2:
         for share in shares:
             run(*share)
@@ -222,29 +228,24 @@ def sums(
         list(pool.map(lambda share: run(*share), shares))
 
 
-def _narrow_sums(x, weights, columns, groups, kernel, zero, out):  # type: ignore[no-untyped-def]
+def _narrow_sums(x, weights, columns, groups, offsets, steps, out):  # type: ignore[no-untyped-def]
     """For each weight its column of products (256,), over the pixels of an image."""
-    kh, kw, sy, sx, py, px, dy, dx = kernel
-    n, height, width, channels = x.shape
     rows, cols, outputs = out.shape[1:]
-    depth, per_group = channels // groups, outputs // groups
-    windows = np.empty((depth * kh * kw, rows * cols), dtype=np.uint8)
+    depth, per_group, count = x.shape[3] // groups, outputs // groups, offsets.size
+    windows = np.empty((count, rows * cols), dtype=np.uint8)
     total = np.empty(rows * cols, dtype=out.dtype)
-    for image in range(n):
+    for image in range(len(x)):
+        pixels = x[image].reshape(-1)
         for group in range(groups):
-            for channel in range(depth):
-                for i in range(kh):
-                    for j in range(kw):
-                        window = windows[(channel * kh + i) * kw + j]
-                        for r in range(rows):
-                            y = r * sy - py + i * dy
-                            for c in range(cols):
-                                z = c * sx - px + j * dx
-                                inside = 0 <= y < height and 0 <= z < width
-                                window[r * cols + c] = x[image, y, z, group * depth + channel] if inside else zero
+            for k in range(count):
+                window = windows[k]
+                for r in range(rows):
+                    first = group * depth + offsets[k] + r * steps[0]
+                    for c in range(cols):
+                        window[r * cols + c] = pixels[first + c * steps[1]]
             for o in range(group * per_group, (group + 1) * per_group):
                 total[:] = 0
-                for k in range(depth * kh * kw):
+                for k in range(count):
                     column = columns[weights[o, k]]
                     window = windows[k]
                     for p in range(rows * cols):
@@ -254,44 +255,46 @@ def _narrow_sums(x, weights, columns, groups, kernel, zero, out):  # type: ignor
                         out[image, r, c, o] = total[r * cols + c]
 
 
-def _wide_sums(x, weights, table, groups, kernel, zero, out):  # type: ignore[no-untyped-def]
+def _wide_sums(x, weights, table, groups, offsets, steps, out):  # type: ignore[no-untyped-def]
     """For each place in the window the products of all codes with the weights of all output channels, (256, O); then of
     these one row for each pixel, additions of whole vectors without a look-up of each. Four places at a time."""
-    kh, kw, sy, sx, py, px, dy, dx = kernel
-    n, height, width, channels = x.shape
-    rows, cols, outputs = out.shape[1:]
-    depth, per_group = channels // groups, outputs // groups
-    k_all = depth * kh * kw
+    n, rows, cols, outputs = out.shape
+    depth, per_group, count = x.shape[3] // groups, outputs // groups, offsets.size
+    image_size = x.shape[1] * x.shape[2] * x.shape[3]
+    x = x.reshape(-1)
     pixels = n * rows * cols
     out = out.reshape(pixels, outputs)
+    firsts = np.empty(pixels, dtype=np.int64)  # the first pixel of each window
+    for image in range(n):
+        for r in range(rows):
+            for c in range(cols):
+                firsts[(image * rows + r) * cols + c] = image * image_size + r * steps[0] + c * steps[1]
     block = min(pixels, 4096)
-    windows = np.zeros((4, block), dtype=np.uint8)
     products = np.zeros((4, 256, per_group), dtype=table.dtype)
     total = np.empty((block, per_group), dtype=out.dtype)
     for group in range(groups):
+        chosen = weights[group * per_group : (group + 1) * per_group]
         for first in range(0, pixels, block):
             size = min(block, pixels - first)
             total[:] = 0
-            for start in range(0, k_all, 4):
+            for start in range(0, count, 4):
                 for q in range(4):
-                    k = start + q
-                    if k >= k_all:
+                    if start + q >= count:
                         products[q] = 0
-                        continue
-                    for a in range(256):
-                        for o in range(per_group):
-                            products[q, a, o] = table[a, weights[group * per_group + o, k]]
-                    channel, i, j = k // (kh * kw), k // kw % kh, k % kw
-                    for p in range(size):
-                        at = first + p
-                        image, r, c = at // (rows * cols), at // cols % rows, at % cols
-                        y, z = r * sy - py + i * dy, c * sx - px + j * dx
-                        inside = 0 <= y < height and 0 <= z < width
-                        windows[q, p] = x[image, y, z, group * depth + channel] if inside else zero
+                    else:
+                        for a in range(256):
+                            for o in range(per_group):
+                                products[q, a, o] = table[a, chosen[o, start + q]]
+                last = count - 1
+                a = group * depth + offsets[start]
+                b = group * depth + offsets[min(start + 1, last)]
+                c = group * depth + offsets[min(start + 2, last)]
+                d = group * depth + offsets[min(start + 3, last)]
                 for p in range(size):
+                    at = firsts[first + p]
                     row = total[p]
-                    one, two = products[0, windows[0, p]], products[1, windows[1, p]]
-                    three, four = products[2, windows[2, p]], products[3, windows[3, p]]
+                    one, two = products[0, x[at + a]], products[1, x[at + b]]
+                    three, four = products[2, x[at + c]], products[3, x[at + d]]
                     for o in range(per_group):
                         row[o] += (np.int32(one[o]) + np.int32(two[o])) + (np.int32(three[o]) + np.int32(four[o]))
             for p in range(size):

@@ -184,10 +184,8 @@ def _factored(
     total = int(sizes.sum(1).max()) if sizes.numel() else 0
     zero = -lowest
     raw = 255 * int(planes.abs().flatten(1).sum(1).max()) if planes.numel() else 0
-    if zero:  # which oneDNN takes off in float32
-        whole = raw < LIMITS["float32"]
-    else:
-        whole = total < LIMITS["float32"] or (rounded and raw < LIMITS["int8"])
+    float32 = LIMITS["float32"]  # in which oneDNN takes off the zero point
+    whole = raw < float32 if zero else (total < float32 or (rounded and raw < LIMITS["int8"]))
     if may_integer and fits and whole and integer.available():
         merged = _merged(groups, shape[1], multiplier.rank or 0)
         weight = _blocks(planes, groups, merged).flatten(1, 2).to(torch.int8)
