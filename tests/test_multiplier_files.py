@@ -126,7 +126,18 @@ def test_a_saved_multiplier_is_the_same(tmp_path, name):
     known, path = library.find(name), tmp_path / "m.safetensors"
     known.save(path)
     found = library.find(str(path))
-    for field in ("name", "signed", "power_mw", "power_source", "source", "area_um2", "delay_ns", "swapped", "design"):
+    for field in (
+        "name",
+        "signed",
+        "power_mw",
+        "power_source",
+        "source",
+        "area_um2",
+        "delay_ns",
+        "swapped",
+        "design",
+        "circuit",
+    ):
         assert getattr(found, field) == getattr(known, field)
     assert np.array_equal(found.table, known.table)
     assert found.rank == known.rank

@@ -147,10 +147,20 @@ def test_sequences_that_are_none_are_refused(a, b):
         power_mw(Family(0, 0, 0), np.array(a, dtype=int), np.array(b, dtype=int))
 
 
+@pytest.mark.parametrize("name", ["8u-1-0-3", "8u-3-0-4+swap", "8x4u-0-0-2"])
+def test_with_signs_that_go_past_it_a_circuit_sees_the_sizes_of_weights(name):
+    plain, signed = library.find(name), library.find(f"{name}+sign")
+    half = 1 << (plain.bits - 1)
+    rng = np.random.default_rng(0)
+    activations, weights = rng.integers(0, 256, 500), rng.integers(-half, half, 500)
+    assert signed.power_of(activations, weights) == plain.power_of(activations, np.abs(weights))
+    assert signed.power_of(activations, weights & (2 * half - 1)) == signed.power_of(activations, weights)
+
+
 def test_power_for_given_operands_needs_the_gates():
     a = np.arange(10)
     with pytest.raises(InputError, match="gates are not known"):
-        library.find("8u-0-0-3+sign").power_of(a, a)
+        library.find("8u-1-0-3+sign").swap().power_of(a, a)
 
 
 # --- circuits of others

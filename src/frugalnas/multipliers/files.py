@@ -129,7 +129,10 @@ def required_power(power_mw: float | None, what: str) -> float:
 
 
 class Facts(BaseModel):
-    """What a saved file says of its table: the fields of `Multiplier`, and the table's SHA-256."""
+    """What a saved file says of its table: the fields of `Multiplier`, and the table's SHA-256.
+
+    `design`: the numbers of the family member that it is, or whose circuit it is.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
