@@ -20,26 +20,37 @@ Two = tuple[int, int]
 def available() -> bool:
     """Whether integer convolutions run here and do not saturate."""
     try:
-        return bool(torch.cpu._is_vnni_supported()) and trusted((2, 40, 6, 5), (24, 40, 3, 3), 100, (1, 1), (1, 1), 1)
+        return bool(torch.cpu._is_vnni_supported()) and _tried((2, 40, 6, 5), (24, 40, 3, 3), 100, (1, 1), (1, 1), 1, 0)
     except (AttributeError, RuntimeError, TypeError):  # the operators are not part of torch's stable interface
         return False
 
 
-@cache
-def trusted(x: tuple[int, ...], w: tuple[int, ...], zero_point: int, stride: Two, dilation: Two, groups: int) -> bool:
-    """Whether convolutions of these shapes are exact, from one of random and extreme operands in float64.
+def trusted(x: Tensor, weight: Tensor, zero_point: int, stride: Two, dilation: Two, groups: int) -> bool:
+    """Whether convolutions of maps and weights of these shapes are exact, tried out once a process.
 
-    There are as many kernels as shapes, and some have had errors.
+    There is a kernel for every shape, and some are wrong, among them many with both a stride and a dilation.
     """
+    if any(s > 1 and d > 1 for s, d in zip(stride, dilation, strict=True)):
+        return False
+    shapes = (tuple(x.shape), tuple(weight.shape))
+    return _tried(*shapes, zero_point, stride, dilation, groups, torch.get_num_threads())
+
+
+@cache
+def _tried(
+    x: tuple[int, ...], w: tuple[int, ...], zero_point: int, stride: Two, dilation: Two, groups: int, threads: int
+) -> bool:
+    """Random and extreme operands against float64; `threads` is there as the kernels depend on it."""
     maker = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, x, dtype=torch.uint8, generator=maker)
     weights = torch.randint(-128, 128, w, dtype=torch.int8, generator=maker)
-    images[:1], weights[: w[0] // 2], weights[:1] = 255, 127, -128
+    largest = min(127, (1 << 24) // (255 * max(1, weights[0].numel())))  # so that sums are exact in float32
+    images[:1], weights[: w[0] // 2], weights[:1] = 255, largest, -largest
     images = images.contiguous(memory_format=torch.channels_last)
     expected = F.conv2d(images.double() - zero_point, weights.double(), None, stride, 0, dilation, groups)
     ready, ones, zeros = packed(weights, zero_point, groups), torch.ones(w[0]), torch.zeros(w[0])
     made = convolved(images, zero_point, ready, ones, zeros, stride, dilation, groups)
-    return torch.equal(made, expected.float())
+    return torch.equal(made.double(), expected)
 
 
 def packed(weight: Tensor, zero_point: int, groups: int) -> Tensor:

@@ -182,11 +182,13 @@ def _factored(
     lowest = min(int(used.min(initial=0)), -place if masks is not None else 0)
     fits = int(used.max(initial=0)) - lowest <= 255 and _is_int8(factors.columns)
     total = int(sizes.sum(1).max()) if sizes.numel() else 0
-    whole = total < LIMITS["float32"] or (
-        rounded and 255 * float(planes.abs().flatten(1).sum(1).max()) < LIMITS["int8"]
-    )
+    zero = -lowest
+    raw = 255 * int(planes.abs().flatten(1).sum(1).max()) if planes.numel() else 0
+    if zero:  # which oneDNN takes off in float32
+        whole = raw < LIMITS["float32"]
+    else:
+        whole = total < LIMITS["float32"] or (rounded and raw < LIMITS["int8"])
     if may_integer and fits and whole and integer.available():
-        zero = -lowest
         merged = _merged(groups, shape[1], multiplier.rank or 0)
         weight = _blocks(planes, groups, merged).flatten(1, 2).to(torch.int8)
         stored = torch.from_numpy((levels + zero).clip(0, 255).astype(np.uint8))

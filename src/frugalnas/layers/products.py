@@ -33,6 +33,8 @@ __all__ = ["Path", "approximate_conv2d", "approximate_linear", "check_device", "
 Size = int | tuple[int, int]
 Two = tuple[int, int]
 GATHERED = 1 << 21  # products that the gather looks up at a time
+IMAGES = 64  # that an integer convolution takes at a time
+EXACT = 1 << 24  # float32 holds smaller sums
 CHUNK = 1 << 17  # values of the stacked planes that are in work at a time, so that they stay in the cache
 
 
@@ -86,10 +88,15 @@ def _integer(packed: Packed, stacked: Tensor, scale: Tensor, offset: Tensor, str
     planes, raw = packed.planes, packed.raw
     if planes is None or raw is None:
         raise AssertionError
-    shape = (min(2, len(stacked)), *stacked.shape[1:])
-    if not len(stacked) or integer.trusted(shape, tuple(raw.shape), planes.zero, stride, dilation, planes.groups):
+    if len(stacked) > IMAGES:  # as each shape is tried out before it is used
+        parts = torch.split(stacked, IMAGES)
+        return torch.cat([_integer(packed, part, scale, offset, stride, dilation) for part in parts])
+    if not len(stacked) or integer.trusted(stacked, raw, planes.zero, stride, dilation, planes.groups):
         return integer.convolved(stacked, planes.zero, packed.weight, scale, offset, stride, dilation, planes.groups)
-    made = F.conv2d(stacked.double() - planes.zero, raw.double(), None, stride, 0, dilation, planes.groups).float()
+    kind = torch.float32 if packed.choice.bound < EXACT else torch.float64
+    with exact(stacked.device):
+        values = stacked.to(kind) - planes.zero
+        made = F.conv2d(values, raw.to(kind), None, stride, 0, dilation, planes.groups).float()
     return made.mul_(scale[:, None, None]).add_(offset[:, None, None])
 
 
