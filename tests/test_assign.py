@@ -203,7 +203,10 @@ class TestSearch:
 
     def test_the_float_network_is_left_as_it_was(self, network, tuning):
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        network.train()
         made = frugalnas.approximate(network, *tuning, FEW, trials=6, correction="batch_norm").network()
+        assert network.training and network[1].training and not made.training
+        network.eval()
         made.train()(tuning[0])
         for name, tensor in network.state_dict().items():
             assert torch.equal(tensor, before[name])
@@ -249,6 +252,11 @@ class TestSearch:
         with pytest.raises(InputError, match=words) as refused:
             frugalnas.approximate(**given)
         assert "\n" not in str(refused.value)
+
+    def test_a_network_that_cannot_be_rated_says_why(self, network, tuning):
+        found = frugalnas.approximate(network[:3], *tuning, FEW, trials=2)
+        with pytest.raises(InputError, match="could not be rated: InputError: the network gives no logits"):
+            _ = found.chosen
 
     def test_a_trial_that_was_not_rated_is_refused(self, found):
         with pytest.raises(InputError, match="trial 99 was not rated: expected one of 0 to 29"):

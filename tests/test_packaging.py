@@ -170,7 +170,10 @@ def test_wheel_holds_the_whole_package(tmp_path):
     [
         ({"load_test", "find_test"}, {"tasks/data.py", "training/work.py"}),
         ({"READERS"}, {"tasks/data.py", "tasks/labelled.py"}),
-        ({"load_labelled"}, {"tasks/labelled.py", "cli/use.py", "cli/export.py", "fit/run.py", "classifier.py"}),
+        (
+            {"load_labelled"},
+            {"tasks/labelled.py", "assign/run.py", "cli/use.py", "cli/export.py", "fit/run.py", "classifier.py"},
+        ),
     ],
     ids=["test images", "any part", "any part, for a model that is trained"],
 )

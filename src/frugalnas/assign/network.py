@@ -49,7 +49,7 @@ def approximate(
     """
     pixels = _images(network, images)
     module = network.network if isinstance(network, Model) else network
-    subject = Subject(module.eval(), pixels, _tensor(labels).long(), batch, correction)
+    subject = Subject(module, pixels, _tensor(labels).long(), batch, correction)
     settings = Settings(max_loss, trials, minutes, seed)
     return assigned(subject, multipliers, settings, None if out is None else Path(out), progress)
 

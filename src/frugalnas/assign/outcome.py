@@ -57,7 +57,8 @@ class Approximated:
     @cached_property
     def chosen(self) -> Trial:
         """The assignment of the lowest energy whose error is within the limit."""
-        within = [t for t in self.trials if t.status == "done" and t.values["error"] <= self.limit + _SLACK]
+        limit = self.limit + _SLACK
+        within = [t for t in self.trials if t.status == "done" and t.values["error"] <= limit]
         return min(within, key=lambda trial: (trial.values["energy"], trial.values["error"], trial.number))
 
     def trial(self, number: int | None = None) -> Trial:
