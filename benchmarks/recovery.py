@@ -1,21 +1,24 @@
 """What calibration, corrections and training through approximate multipliers recover of a network's error.
 
-A residual network of three stages (16, 32 and 64 channels, one block each: ResNet-8 without its last two layers'
-option) is trained in float, then converted to 8 bits with each multiplier in all of its layers but the classifier,
-which stays exact. Columns: as it is, with corrected biases, with batch normalisations measured anew, and after some
-epochs through the approximate forward pass with the gradients of exact multipliers and with those of the multiplier's
-factors (both start from the network of the column before them).
+A residual network (ResNet-8: three stages of 16, 32 and 64 channels, one block each) is trained in float, then
+converted to 8 bits with each multiplier in all of its layers but the classifier, which stays exact. Columns: as it is;
+with corrected biases; with batch normalisations measured anew; and from there after some epochs through the
+approximate forward pass, with the gradients of exact multipliers and with those of the multiplier's factors. The rows
+of the exact multiplier, 8s-0-0-0, tell what the epochs alone are worth.
 
     python benchmarks/recovery.py [--data PATH] [--images 4000] [--epochs 8] [--finetune 2] [--seeds 3]
 
 Prints a table in Markdown with validation errors in percent, means over the seeds and, with several, half the range.
+With --energy instead the energy of the multiplications of one inference relative to exact multipliers, of the network
+of the first seed: by the power for random operands, and by that for the operands that its layers really have.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -24,11 +27,13 @@ import torch
 from torch import Tensor, nn
 
 from frugalnas.core import Fidelity
-from frugalnas.layers.approximated import approximated, correct_bias, ranges, re_estimate
+from frugalnas.layers.activity import activity
+from frugalnas.layers.approximated import approximated, correct_bias, multiplications, ranges, re_estimate
 from frugalnas.layers.quantise import Range
 from frugalnas.layers.straight_through import Gradient
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import find
+from frugalnas.objectives.energy import layer_energies, relative_power
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource
 from frugalnas.tasks.recipe import Recipe
@@ -126,6 +131,26 @@ def converter(network: nn.Module, multiplier: Multiplier, found: dict[str, Range
     return lambda gradient: approximated(network, chosen, found, gradient=gradient)
 
 
+def energies(setting: Setting, names: Sequence[str]) -> list[tuple[str, float, float]]:
+    """Of each multiplier the relative energy for random operands and for those of the network."""
+    network, batches = setting.trained(0), setting.batches(128)
+    found = ranges(network, batches)
+    times = multiplications(network, batches[0].shape[1:])
+
+    def of(name: str) -> Mapping[str, float]:
+        made = approximated(network, dict.fromkeys(found, find(name)), found)
+        re_estimate(made, batches)
+        return activity(made, batches)
+
+    exact = of("8s-0-0-0")
+    rows = []
+    for name in names:
+        powers = {layer: power / exact[layer] for layer, power in of(name).items()}
+        energy = sum(layer_energies(times, powers).values()) / sum(times.values())
+        rows.append((name, relative_power(find(name)), energy))
+    return rows
+
+
 def words(values: Sequence[float]) -> str:
     """A mean and half the range."""
     spread = f" ± {(max(values) - min(values)) / 2:.1f}" if len(values) > 1 else ""
@@ -140,11 +165,17 @@ def main() -> None:
     parser.add_argument("--finetune", type=int, default=2, help="epochs through the approximate forward pass")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--multipliers", default=",".join(NAMES))
+    parser.add_argument("--energy", action="store_true", help="energies instead of errors")
     given = parser.parse_args()
     task = Classification(DataSource(given.data), Recipe(batch=64, lr=0.1), device="cpu")
     share = min(1.0, given.images / task.counts()["train"])
     fidelity = Fidelity(epochs=given.epochs, samples=share)
     setting = Setting(task, fidelity, replace(fidelity, epochs=given.finetune))
+    if given.energy:
+        print("| multiplier | random operands | operands of the network |\n|---|---|---|")
+        for name, uniform, real in energies(setting, given.multipliers.split(",")):
+            print(f"| {name} | {uniform:.2f} | {real:.2f} |")
+        return
     began, floats = time.monotonic(), list[float]()
     rows: dict[str, list[list[float]]] = {name: [] for name in given.multipliers.split(",")}
     for seed in range(given.seeds):
@@ -152,6 +183,7 @@ def main() -> None:
         floats.append(setting.error(network))
         for name in rows:
             rows[name].append(recovered(setting, network, find(name), seed))
+            print(f"seed {seed}, {name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     trained = len(task.images("train", fidelity)[1])
     print(
         f"{given.data}: {trained:,} training images, {task.counts()['validation']:,} validation images, {given.epochs} "

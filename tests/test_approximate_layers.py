@@ -78,8 +78,10 @@ def test_planes_by_numba_are_those_by_torch(seed, channels):
     dtype = planes.levels.dtype
     made = lookup.planes(x, taken.inverse, taken.table, planes, dtype)
     low, high = taken.low + taken.table.shift, taken.high + taken.table.shift
-    offset = taken.zero_point + taken.table.shift + 0.5
-    assert torch.equal(made, lookup._by_torch(x, taken.inverse, offset, low, high, planes, dtype))
+    numbers = (taken.inverse, taken.zero_point + taken.table.shift + 0.5, low, high)
+    by_torch = torch.empty(2, 3, 5, channels * planes.rank, dtype=dtype)
+    lookup._by_torch(x.permute(0, 2, 3, 1), numbers, planes, by_torch)
+    assert torch.equal(made, by_torch.permute(0, 3, 1, 2))
     at = (taken.codes(x) + taken.table.shift).long()
     assert torch.equal(made[:, :channels], planes.levels[0][at])
 

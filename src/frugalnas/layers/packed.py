@@ -91,7 +91,7 @@ class Packed:
     `table`: of the other paths, int32 (256, 2**N) by place of the activation code, less the row of the zero point.
     `constant`: int64 (O,), the sum over a window full of the zero point, which all sums lack.
     `narrow`: whether all sums fit int32. `parts`: the channels of each chunk of a group's planes.
-    `apart`: whether planes are convolved one by one.
+    `apart`: whether planes are convolved one by one. `raw`: the integer convolution's weights, int8, as they are.
     """
 
     choice: Choice
@@ -105,6 +105,7 @@ class Packed:
     planes: Planes | None = None
     parts: tuple[tuple[int, int], ...] = ()
     apart: bool = False
+    raw: Tensor | None = None
 
 
 def code_range(bits: int, signed: bool) -> tuple[int, int]:
@@ -181,18 +182,20 @@ def _factored(
     lowest = min(int(used.min(initial=0)), -place if masks is not None else 0)
     fits = int(used.max(initial=0)) - lowest <= 255 and _is_int8(factors.columns)
     total = int(sizes.sum(1).max()) if sizes.numel() else 0
-    whole = total < LIMITS["float32"] or (
-        rounded and 255 * float(planes.abs().flatten(1).sum(1).max()) < LIMITS["int8"]
-    )
+    zero = -lowest
+    raw = 255 * int(planes.abs().flatten(1).sum(1).max()) if planes.numel() else 0
+    if zero:  # which oneDNN takes off in float32
+        whole = raw < LIMITS["float32"]
+    else:
+        whole = total < LIMITS["float32"] or (rounded and raw < LIMITS["int8"])
     if may_integer and fits and whole and integer.available():
-        zero = -lowest
         merged = _merged(groups, shape[1], multiplier.rank or 0)
         weight = _blocks(planes, groups, merged).flatten(1, 2).to(torch.int8)
         stored = torch.from_numpy((levels + zero).clip(0, 255).astype(np.uint8))
         adds = (place & ~masks) if masks is not None else torch.zeros(len(stored), dtype=torch.uint8)
         made = integer.packed(weight, zero, merged) if len(stored) else weight
         choice = Choice("factored", multiplier.rank, "int8", total)
-        return Packed(choice, *base, made, planes=Planes(stored, masks, adds, zero, merged))
+        return Packed(choice, *base, made, planes=Planes(stored, masks, adds, zero, merged), raw=weight)
     apart = groups > 1 and shape[1] < NARROW and len(levels) > 1 and len(parts) == 1
     weight = (planes.transpose(0, 1) if apart else planes.flatten(1, 2)).to(device, dtype)
     if not apart:

@@ -33,6 +33,8 @@ __all__ = ["Path", "approximate_conv2d", "approximate_linear", "check_device", "
 Size = int | tuple[int, int]
 Two = tuple[int, int]
 GATHERED = 1 << 21  # products that the gather looks up at a time
+IMAGES = 64  # that an integer convolution takes at a time
+EXACT = 1 << 24  # float32 holds smaller sums
 CHUNK = 1 << 17  # values of the stacked planes that are in work at a time, so that they stay in the cache
 
 
@@ -50,8 +52,8 @@ def results(
     planes, channels = packed.planes, packed.planes.rank * x.shape[1]
     sides = _sides(x.shape[2:], packed.shape[2:], stride, padding, dilation)
     if planes.rank and packed.choice.dtype == "int8":
-        stacked = lookup.planes(x, inverse, packed.codes, planes, torch.uint8)
-        return _integer(packed, stacked, scale, offset, stride, padding, dilation)
+        stacked = lookup.planes(x, inverse, packed.codes, planes, torch.uint8, padding)
+        return _integer(packed, stacked, scale, offset, stride, dilation)
     shape = (len(x), packed.shape[0], *sides)
     result = torch.empty(shape, dtype=torch.float32, device=x.device, memory_format=torch.channels_last)
     if not planes.rank:
@@ -81,14 +83,21 @@ def _apart(packed: Packed, x: Tensor, inverse: float, stride: Two, padding: Two,
     return x.new_zeros(()) if total is None else total
 
 
-def _integer(
-    packed: Packed, stacked: Tensor, scale: Tensor, offset: Tensor, stride: Two, padding: Two, dilation: Two
-) -> Tensor:
-    planes = packed.planes
-    if planes is None:
+def _integer(packed: Packed, stacked: Tensor, scale: Tensor, offset: Tensor, stride: Two, dilation: Two) -> Tensor:
+    """Results of stacked planes in uint8, padded."""
+    planes, raw = packed.planes, packed.raw
+    if planes is None or raw is None:
         raise AssertionError
-    shifts = (scale, offset, stride, padding, dilation)
-    return integer.convolved(stacked, planes.zero, packed.weight, *shifts, planes.groups)
+    if len(stacked) > IMAGES:  # as each shape is tried out before it is used
+        parts = torch.split(stacked, IMAGES)
+        return torch.cat([_integer(packed, part, scale, offset, stride, dilation) for part in parts])
+    if not len(stacked) or integer.trusted(stacked, raw, planes.zero, stride, dilation, planes.groups):
+        return integer.convolved(stacked, planes.zero, packed.weight, scale, offset, stride, dilation, planes.groups)
+    kind = torch.float32 if packed.choice.bound < EXACT else torch.float64
+    with exact(stacked.device):
+        values = stacked.to(kind) - planes.zero
+        made = F.conv2d(values, raw.to(kind), None, stride, 0, dilation, planes.groups).float()
+    return made.mul_(scale[:, None, None]).add_(offset[:, None, None])
 
 
 def _convolved(packed: Packed, stacked: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
@@ -141,7 +150,9 @@ def sums(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -
         return torch.zeros((len(at), packed.shape[0], *sides), device=at.device)
     if packed.choice.dtype == "int8":
         ones, zeros = torch.ones(packed.shape[0]), torch.zeros(packed.shape[0])
-        return _integer(packed, stacked_planes(at, packed.planes), ones, zeros, stride, padding, dilation)
+        (py, px), zero = padding, packed.planes.zero
+        stacked = F.pad(stacked_planes(at, packed.planes), (px, px, py, py), value=zero)
+        return _integer(packed, stacked, ones, zeros, stride, dilation)
     if not packed.apart:
         return _convolved(packed, stacked_planes(at, packed.planes), stride, padding, dilation)
     made = []
