@@ -95,7 +95,7 @@ LAPTOP: dict[str, Any] = {
     "estimators": [{"type": "approximate", "fidelity": {"epochs": 2, "resolution": 16}, "calibration": 512}],
     "objectives": ["error", "params", "energy"],
     "limits": {"params": 250_000, "macs": 10e6},
-    "trials": 12 + 4 * 15,
+    "trials": 12 + 4 * 27,
 }
 
 ALL_EXACT: dict[str, Any] = LAPTOP | {"space": LAPTOP["space"] | {"multipliers": (EXACT,)}}
