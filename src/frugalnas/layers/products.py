@@ -152,10 +152,11 @@ def places(x: Tensor, inverse: float, codes: Codes) -> Tensor:
 
 def sums(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
     """The sums (N, O, H', W') of places uint8 (N, C, H, W), less `packed.constant`: floats on the factored path."""
-    if packed.planes is None:
-        looked_up = _table if packed.choice.path == "table" else _gather
-        return looked_up(packed, at, stride, padding, dilation)
     sides = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
+    if packed.planes is None:
+        if packed.choice.path == "table":
+            return lookup.sums(at, packed, stride, padding, dilation, sides)
+        return _gather(packed, at, stride, padding, dilation)
     if not packed.planes.rank:
         return torch.zeros((len(at), packed.shape[0], *sides), device=at.device)
     if packed.choice.dtype == "int8":
@@ -179,14 +180,6 @@ def stacked_planes(at: Tensor, planes: Planes) -> Tensor:
     made = planes.levels[:, at.permute(0, 2, 3, 1).int()]  # (R, N, H, W, C)
     made = made.view(planes.rank, n, height, width, planes.groups, channels // planes.groups).permute(1, 2, 3, 4, 0, 5)
     return made.reshape(n, height, width, channels * planes.rank).permute(0, 3, 1, 2)
-
-
-def _table(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
-    sides = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
-    kind = torch.int32 if packed.narrow else torch.int64
-    made = torch.empty((len(at), packed.shape[0], *sides), dtype=kind, memory_format=torch.channels_last)
-    lookup.sums(at, packed, stride, padding, dilation, made)
-    return made
 
 
 def _gather(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
