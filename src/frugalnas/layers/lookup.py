@@ -55,7 +55,7 @@ def planes(
     n, channels, height, width = x.shape
     numbers = (
         inverse,
-        codes.zero_point + codes.shift + 0.5,
+        codes.place + 0.5,
         float(codes.low + codes.shift),
         float(codes.high + codes.shift),
     )
@@ -205,7 +205,7 @@ def sums(
     order = torch.channels_last if wide else torch.contiguous_format
     kind = torch.int32 if packed.narrow else torch.int64
     made = torch.empty((len(at), packed.shape[0], *sides), dtype=kind, memory_format=order)
-    zero = packed.codes.zero_point + packed.codes.shift
+    zero = packed.codes.place
     framed = F.pad(at, (padding[1], padding[1], padding[0], padding[0]), value=zero).contiguous(memory_format=order)
     x, out = (t.permute(0, 2, 3, 1).numpy() if wide else t.numpy() for t in (framed, made))
     n, channels, height, width = framed.shape

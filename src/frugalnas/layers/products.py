@@ -146,7 +146,7 @@ def exact(device: torch.device) -> Iterator[None]:
 def places(x: Tensor, inverse: float, codes: Codes) -> Tensor:
     """Where the codes of floats are in tables: uint8, any shape. A number that is not one gets the lowest."""
     low, high = codes.low + codes.shift, codes.high + codes.shift
-    made = torch.mul(x, inverse).add_(codes.zero_point + codes.shift + 0.5)
+    made = torch.mul(x, inverse).add_(codes.place + 0.5)
     return made.nan_to_num_(low).clamp_(low, high).to(torch.uint8)
 
 
@@ -188,7 +188,7 @@ def _gather(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two
     out, depth, kh, kw = packed.shape
     n, groups, k = len(at), packed.groups, depth * kh * kw
     height, width = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
-    zero = packed.codes.zero_point + packed.codes.shift
+    zero = packed.codes.place
     padded = F.pad(at.int(), (padding[1], padding[1], padding[0], padding[0]), value=zero).contiguous()
     s = padded.stride()
     windows = padded.as_strided(
