@@ -170,6 +170,20 @@ def test_weights_are_read_again_when_they_change():
         assert layer(x).any()
 
 
+def test_layers_made_in_inference_mode_notice_changes():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 6, 6)
+    with torch.inference_mode():
+        conv = nn.Conv2d(3, 8, 3, bias=False)
+        for made in (
+            layer := ApproximateConv2d.from_float(conv, Multiplier.family(0, 0, 2), x).eval(),
+            copy.deepcopy(layer),
+        ):
+            first = made(x)
+            made.weight.mul_(2)
+            torch.testing.assert_close(made(x), 2 * first)
+
+
 def test_autocast_and_half_precision_inputs_change_nothing():
     torch.manual_seed(0)
     x = torch.randn(2, 3, 6, 6).bfloat16()

@@ -65,14 +65,16 @@ class ApproximateConv2d(nn.Module):
             raise InputError(f"{multiplier.name}: codes up to {input_range.high} and its first operand is signed")
         if not multiplier.signed[0] and input_range.low < 0:
             raise InputError(f"{multiplier.name}: codes from {input_range.low} and its first operand is unsigned")
-        self.weight = nn.Parameter(weight.detach().clone())
-        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+        with torch.inference_mode(False):  # else changes of the weights could not be noticed
+            self.weight = nn.Parameter(weight.detach().clone())
+            self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
         self.multiplier = multiplier
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.path, self.per_channel, self.gradient = path, per_channel, gradient
         values = (input_range.scale, input_range.zero_point, input_range.low, input_range.high)
         self.input_range: Tensor
-        self.register_buffer("input_range", torch.tensor(values, dtype=torch.float32))
+        with torch.inference_mode(False):
+            self.register_buffer("input_range", torch.tensor(values, dtype=torch.float32))
         self._range: Range | None = None
         self._ready: tuple[object, Ready] | None = None
         self._slopes = slopes(multiplier, gradient)
@@ -122,8 +124,9 @@ class ApproximateConv2d(nn.Module):
     def ready(self) -> Ready:
         """The weights as products take them, kept in evaluation mode until something changes."""
         tensors = (self.weight, self.bias, self.input_range)
-        key = tuple(None if t is None else (t.data_ptr(), t._version, t.device) for t in tensors)
-        if self._ready is not None and self._ready[0] == key:
+        tracked = not any(t is not None and t.is_inference() for t in tensors)
+        key = tracked and tuple(None if t is None else (t.data_ptr(), t._version, t.device) for t in tensors)
+        if key and self._ready is not None and self._ready[0] == key:
             return self._ready[1]
         taken, bits = self.range, self.multiplier.bits
         scales = weight_scales(self.weight, bits, self.per_channel)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from frugalnas.core import InputError
 
@@ -54,7 +55,7 @@ def planes(
     n, channels, height, width = x.shape
     numbers = (
         inverse,
-        codes.zero_point + codes.shift + 0.5,
+        codes.place + 0.5,
         float(codes.low + codes.shift),
         float(codes.high + codes.shift),
     )
@@ -192,67 +193,70 @@ def sums(
     stride: tuple[int, int],
     padding: tuple[int, int],
     dilation: tuple[int, int],
-    made: Tensor,
-) -> None:
-    """Into `made` (N, O, H', W'), channels last, the sums of looked-up products of places uint8 (N, C, H, W).
+    sides: tuple[int, int],
+) -> Tensor:
+    """The sums (N, O, *sides) of looked-up products of places uint8 (N, C, H, W): int32, or int64 where needed.
 
     Images are shared out among as many threads as torch uses.
     """
     if packed.table is None:
         raise AssertionError
-    zero = packed.codes.zero_point + packed.codes.shift
-    (top, left), (n, channels, height, width) = padding, at.shape
-    framed = torch.full((n, height + 2 * top, width + 2 * left, channels), zero, dtype=torch.uint8)
-    framed[:, top : top + height, left : left + width] = at.permute(0, 2, 3, 1)
-    x, out, weights = framed.numpy(), made.permute(0, 2, 3, 1).numpy(), packed.weight.numpy()
     wide = packed.shape[0] // packed.groups >= WIDE and packed.narrow
+    order = torch.channels_last if wide else torch.contiguous_format
+    kind = torch.int32 if packed.narrow else torch.int64
+    made = torch.empty((len(at), packed.shape[0], *sides), dtype=kind, memory_format=order)
+    zero = packed.codes.place
+    framed = F.pad(at, (padding[1], padding[1], padding[0], padding[0]), value=zero).contiguous(memory_format=order)
+    x, out = (t.permute(0, 2, 3, 1).numpy() if wide else t.numpy() for t in (framed, made))
+    n, channels, height, width = framed.shape
     table = packed.table.numpy()
     if not wide:
         table = np.ascontiguousarray(table.T)
     elif table.min() >= -(1 << 15) and table.max() < 1 << 15:
         table = table.astype(np.int16)
-    # the channel, row and column of each place in a window, and where that is from its first pixel on
+    # of each place in a window its channel, row and column, and how far that is from the window's first number
+    strides = (1, width * channels, channels) if wide else (height * width, width, 1)
     each = np.stack(np.meshgrid(*map(np.arange, packed.shape[1:]), indexing="ij")).reshape(3, -1)
-    row = x.shape[2] * channels
-    offsets = each[0] + each[1] * dilation[0] * row + each[2] * dilation[1] * channels
-    steps = np.array((stride[0] * row, stride[1] * channels), dtype=np.int64)
-    run = _compiled(_wide_sums if wide else _narrow_sums)
+    offsets = each[0] * strides[0] + each[1] * dilation[0] * strides[1] + each[2] * dilation[1] * strides[2]
+    steps = np.array((stride[0] * strides[1], stride[1] * strides[2]), dtype=np.int64)
+    run, weights = _compiled(_wide_sums if wide else _narrow_sums), packed.weight.numpy()
     threads = min(n, torch.get_num_threads())
     bounds = [n * i // threads for i in range(threads + 1)] if threads else [0]
     shares = [(x[a:b], weights, table, packed.groups, offsets, steps, out[a:b]) for a, b in pairwise(bounds)]
     if len(shares) < 2:
         for share in shares:
             run(*share)
-        return
+        return made
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda share: run(*share), shares))
+    return made
 
 
 def _narrow_sums(x, weights, columns, groups, offsets, steps, out):  # type: ignore[no-untyped-def]
-    """For each weight its column of products (256,), over the pixels of an image."""
-    rows, cols, outputs = out.shape[1:]
-    depth, per_group, count = x.shape[3] // groups, outputs // groups, offsets.size
-    windows = np.empty((count, rows * cols), dtype=np.uint8)
-    total = np.empty(rows * cols, dtype=out.dtype)
+    """For each weight its column of products (256,), over rows of pixels; four weights at a time."""
+    outputs, rows, cols = out.shape[1:]
+    depth, per_group, count = x.shape[1] // groups, outputs // groups, offsets.size
+    whole, step = count // 4 * 4, steps[1]
     for image in range(len(x)):
-        pixels = x[image].reshape(-1)
-        for group in range(groups):
-            for k in range(count):
-                window = windows[k]
+        for o in range(outputs):
+            pixels = x[image, o // per_group * depth :].reshape(-1)
+            total = out[image, o]
+            total[:] = 0
+            for k in range(0, whole, 4):
+                one, two = columns[weights[o, k]], columns[weights[o, k + 1]]
+                three, four = columns[weights[o, k + 2]], columns[weights[o, k + 3]]
                 for r in range(rows):
-                    first = group * depth + offsets[k] + r * steps[0]
-                    for c in range(cols):
-                        window[r * cols + c] = pixels[first + c * steps[1]]
-            for o in range(group * per_group, (group + 1) * per_group):
-                total[:] = 0
-                for k in range(count):
-                    column = columns[weights[o, k]]
-                    window = windows[k]
-                    for p in range(rows * cols):
-                        total[p] += column[window[p]]
+                    a, b = pixels[offsets[k] + r * steps[0] :], pixels[offsets[k + 1] + r * steps[0] :]
+                    c, d = pixels[offsets[k + 2] + r * steps[0] :], pixels[offsets[k + 3] + r * steps[0] :]
+                    for p in range(cols):
+                        i = p * step
+                        total[r, p] += one[a[i]] + two[b[i]] + three[c[i]] + four[d[i]]
+            for k in range(whole, count):
+                one = columns[weights[o, k]]
                 for r in range(rows):
-                    for c in range(cols):
-                        out[image, r, c, o] = total[r * cols + c]
+                    a = pixels[offsets[k] + r * steps[0] :]
+                    for p in range(cols):
+                        total[r, p] += one[a[p * step]]
 
 
 def _wide_sums(x, weights, table, groups, offsets, steps, out):  # type: ignore[no-untyped-def]

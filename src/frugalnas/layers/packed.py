@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -40,7 +41,7 @@ class Choice:
         return f"{name}, {self.dtype}{chunks}, exact: |sum| <= {self.bound}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Codes:
     """Which activation codes occur, and where they are in tables: code c at `c + shift`, from 0 to 255."""
 
@@ -53,6 +54,11 @@ class Codes:
     def patterns(self) -> NDArray[np.int64]:
         """The bit pattern of the code at each place (256,)."""
         return (np.arange(256) - self.shift) & 255
+
+    @property
+    def place(self) -> int:
+        """Of the zero point."""
+        return self.zero_point + self.shift
 
     @property
     def used(self) -> slice:
@@ -113,6 +119,57 @@ def code_range(bits: int, signed: bool) -> tuple[int, int]:
     return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
 
 
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """What depends on a multiplier and its activations' codes only, for each bit pattern of a weight (2**N,).
+
+    `of_zero`: the product with the zero point; `reach`: the largest distance from it. `table`: as `Packed`. Of the
+    factors: V_r (R, 2**N), U_r(a) - U_r(zero) (R, 256) by place, the largest of these that occur (R,), and the sums over
+    r of |V_r| and of these times |V_r|.
+    """
+
+    of_zero: Tensor
+    reach: Tensor
+    table: Tensor
+    columns: Tensor
+    levels: Tensor
+    highest: Tensor
+    sizes: Tensor
+    products: Tensor
+    lowest: int
+    fits: bool
+
+
+@lru_cache(maxsize=64)
+def _tables(multiplier: Multiplier, codes: Codes) -> _Tables:
+    rows, place, factors = multiplier.table[codes.patterns].astype(np.int64), codes.place, multiplier.factors
+    centred = rows - rows[place]
+    levels = np.zeros((0, 256), dtype=np.int64) if factors is None else factors.rows[codes.patterns].astype(np.int64).T
+    columns = np.zeros((0, rows.shape[1]), dtype=np.int64) if factors is None else factors.columns.astype(np.int64).T
+    levels = levels - levels[:, place : place + 1]
+    used = levels[:, codes.used]
+    highest = np.abs(used).max(1, initial=0)
+    lowest = min(int(used.min(initial=0)), 0 if factors is None or factors.shifts is None else -place)
+    fits = int(used.max(initial=0)) - lowest <= 255 and columns.min(initial=0) >= -128 and columns.max(initial=0) <= 127
+    return _Tables(
+        of_zero=torch.from_numpy(rows[place]),
+        reach=torch.from_numpy(np.abs(centred[codes.used]).max(0)),
+        table=torch.from_numpy(centred.astype(np.int32)),
+        columns=torch.from_numpy(columns.astype(np.float32)),
+        levels=torch.from_numpy(levels),
+        highest=torch.from_numpy(highest),
+        sizes=torch.from_numpy(np.abs(columns).sum(0)),
+        products=torch.from_numpy((np.abs(columns) * highest[:, None]).sum(0)),
+        lowest=lowest,
+        fits=bool(fits),
+    )
+
+
+def _largest(each: Tensor, weights: Tensor) -> int:
+    """The largest sum of an output channel."""
+    return int(each[weights].sum((1, 2, 3)).max())
+
+
 def pack(
     w_codes: Tensor, multiplier: Multiplier, groups: int, path: Path, codes: Codes, rounded: bool = False
 ) -> Packed:
@@ -120,22 +177,23 @@ def pack(
 
     Raises InputError for a path that cannot run.
     """
-    chosen = _path(path, multiplier, w_codes.device)
+    device = w_codes.device
+    chosen = _path(path, multiplier, device)
     weights = (w_codes.to(torch.int32) & (multiplier.table.shape[1] - 1)).cpu()
-    rows = multiplier.table[codes.patterns].astype(np.int64)
-    of_zero = rows[codes.zero_point + codes.shift]
-    centred = rows - of_zero
-    constant = torch.from_numpy(of_zero)[weights].sum((1, 2, 3))
-    reach = int(torch.from_numpy(np.abs(centred[codes.used]).max(0))[weights].sum((1, 2, 3)).max())
+    tables = _tables(multiplier, codes)
+    constant = tables.of_zero[weights].sum((1, 2, 3))
+    reach = _largest(tables.reach, weights)
     out, depth, height, width = weights.shape
     narrow = reach + int(constant.abs().max()) < 1 << 31
-    device = w_codes.device
     base = ((out, depth, height, width), groups, codes, constant.to(device), narrow)
     if chosen in ("factored", "float"):
-        return _factored(base, weights, multiplier, chosen == "factored" and device.type == "cpu", rounded, device)
+        if chosen == "factored" and device.type == "cpu" and tables.fits:
+            made = _integer(base, weights, multiplier, tables, rounded)
+            if made is not None:
+                return made
+        return _floating(base, weights, multiplier, tables, device)
     choice = Choice(chosen, multiplier.rank, "int32" if narrow else "int64", reach)  # type: ignore[arg-type]
-    table = torch.from_numpy(centred.astype(np.int32)).to(device)
-    return Packed(choice, *base, weights.flatten(1).to(device, torch.int16), table)
+    return Packed(choice, *base, weights.flatten(1).to(device, torch.int16), tables.table.to(device))
 
 
 def _path(path: str, multiplier: Multiplier, device: torch.device) -> str:
@@ -157,56 +215,47 @@ def _path(path: str, multiplier: Multiplier, device: torch.device) -> str:
 Base = tuple[tuple[int, int, int, int], int, Codes, Tensor, bool]
 
 
-def _factored(
-    base: Base, weights: Tensor, multiplier: Multiplier, may_integer: bool, rounded: bool, device: torch.device
-) -> Packed:
-    factors = multiplier.factors
-    if factors is None:
-        raise AssertionError
+def _integer(base: Base, weights: Tensor, multiplier: Multiplier, tables: _Tables, rounded: bool) -> Packed | None:
+    """For integer convolutions; None where they are missing or not exact."""
     shape, groups, codes, *_ = base
-    place = codes.zero_point + codes.shift
-    levels = factors.rows[codes.patterns].astype(np.int64).T  # (R, 256)
-    levels = levels - levels[:, place : place + 1]
-    used = levels[:, codes.used]
-    columns = torch.from_numpy(np.ascontiguousarray(factors.columns.T.astype(np.float32)))
-    planes = columns[:, weights.long()].transpose(0, 1)  # (O, R, C / groups, kh, kw)
-    highest = torch.from_numpy(np.abs(used).max(1)) if used.size else torch.zeros(0, dtype=torch.int64)
-    sizes = (planes.abs().sum((3, 4), dtype=torch.float64) * highest[:, None]).flatten(
-        1
-    )  # of each channel's part of a sum
-    parts, dtype = _parts(sizes)
-    bound = max((int(sizes[:, a:b].sum(1).max()) for a, b in parts), default=0)
-    masks = None
-    if factors.shifts is not None:
-        masks = torch.tensor([256 - (1 << shift) for shift in factors.shifts], dtype=torch.uint8)
-    lowest = min(int(used.min(initial=0)), -place if masks is not None else 0)
-    fits = int(used.max(initial=0)) - lowest <= 255 and _is_int8(factors.columns)
-    total = int(sizes.sum(1).max()) if sizes.numel() else 0
-    zero = -lowest
-    raw = 255 * int(planes.abs().flatten(1).sum(1).max()) if planes.numel() else 0
+    total, raw, zero = _largest(tables.products, weights), 255 * _largest(tables.sizes, weights), -tables.lowest
     float32 = LIMITS["float32"]  # in which oneDNN takes off the zero point
     whole = raw < float32 if zero else (total < float32 or (rounded and raw < LIMITS["int8"]))
-    if may_integer and fits and whole and integer.available():
-        merged = _merged(groups, shape[1], multiplier.rank or 0)
-        weight = _blocks(planes, groups, merged).flatten(1, 2).to(torch.int8)
-        stored = torch.from_numpy((levels + zero).clip(0, 255).astype(np.uint8))
-        adds = (place & ~masks) if masks is not None else torch.zeros(len(stored), dtype=torch.uint8)
-        made = integer.packed(weight, zero, merged) if len(stored) else weight
-        choice = Choice("factored", multiplier.rank, "int8", total)
-        return Packed(choice, *base, made, planes=Planes(stored, masks, adds, zero, merged), raw=weight)
-    apart = groups > 1 and shape[1] < NARROW and len(levels) > 1 and len(parts) == 1
+    if not (whole and integer.available()):
+        return None
+    masks = masks_of(multiplier)
+    merged = _merged(groups, shape[1], len(tables.levels))
+    weight = _blocks(tables.columns.to(torch.int8)[:, weights].transpose(0, 1), groups, merged).flatten(1, 2)
+    levels = (tables.levels + zero).clamp_(0, 255).to(torch.uint8)
+    adds = torch.zeros(len(levels), dtype=torch.uint8) if masks is None else codes.place & ~masks
+    made = integer.packed(weight, zero, merged) if len(levels) else weight
+    choice = Choice("factored", multiplier.rank, "int8", total)
+    return Packed(choice, *base, made, planes=Planes(levels, masks, adds, zero, merged), raw=weight)
+
+
+def _floating(base: Base, weights: Tensor, multiplier: Multiplier, tables: _Tables, device: torch.device) -> Packed:
+    shape, groups, codes, *_ = base
+    planes = tables.columns[:, weights].transpose(0, 1)  # (O, R, C / groups, kh, kw)
+    sizes = planes.abs().sum((3, 4), dtype=torch.float64) * tables.highest[:, None]  # of each channel's part of a sum
+    sizes = sizes.flatten(1)
+    parts, dtype = _parts(sizes)
+    bound = max((int(sizes[:, a:b].sum(1).max()) for a, b in parts), default=0)
+    apart = groups > 1 and shape[1] < NARROW and len(tables.levels) > 1 and len(parts) == 1
     weight = (planes.transpose(0, 1) if apart else planes.flatten(1, 2)).to(device, dtype)
     if not apart:
         weight = weight.contiguous(memory_format=torch.channels_last)
-    stored = torch.from_numpy(levels).to(device, torch.float32)
-    adds = stored[:, place] if masks is None else (place & ~masks).float().to(device) - place
+    levels, masks = tables.levels.to(device, torch.float32), masks_of(multiplier)
+    adds = levels[:, codes.place] if masks is None else ((codes.place & ~masks).float() - codes.place).to(device)
     choice = Choice("factored", multiplier.rank, str(dtype).removeprefix("torch."), bound, max(1, len(parts)))
-    made_planes = Planes(stored, masks, adds, 0, groups)
-    return Packed(choice, *base, weight, planes=made_planes, parts=parts, apart=apart)
+    made = Planes(levels, masks, adds, 0, groups)
+    return Packed(choice, *base, weight, planes=made, parts=parts, apart=apart)
 
 
-def _is_int8(columns: NDArray[np.int32]) -> bool:
-    return int(columns.min(initial=0)) >= -128 and int(columns.max(initial=0)) <= 127
+def masks_of(multiplier: Multiplier) -> Tensor | None:
+    """uint8 (R,) where the rows' factors are codes without their lowest bits."""
+    if multiplier.factors is None or multiplier.factors.shifts is None:
+        return None
+    return torch.tensor([256 - (1 << shift) for shift in multiplier.factors.shifts], dtype=torch.uint8)
 
 
 def _parts(sizes: Tensor) -> tuple[tuple[tuple[int, int], ...], torch.dtype]:

@@ -146,16 +146,17 @@ def exact(device: torch.device) -> Iterator[None]:
 def places(x: Tensor, inverse: float, codes: Codes) -> Tensor:
     """Where the codes of floats are in tables: uint8, any shape. A number that is not one gets the lowest."""
     low, high = codes.low + codes.shift, codes.high + codes.shift
-    made = torch.mul(x, inverse).add_(codes.zero_point + codes.shift + 0.5)
+    made = torch.mul(x, inverse).add_(codes.place + 0.5)
     return made.nan_to_num_(low).clamp_(low, high).to(torch.uint8)
 
 
 def sums(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
     """The sums (N, O, H', W') of places uint8 (N, C, H, W), less `packed.constant`: floats on the factored path."""
-    if packed.planes is None:
-        looked_up = _table if packed.choice.path == "table" else _gather
-        return looked_up(packed, at, stride, padding, dilation)
     sides = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
+    if packed.planes is None:
+        if packed.choice.path == "table":
+            return lookup.sums(at, packed, stride, padding, dilation, sides)
+        return _gather(packed, at, stride, padding, dilation)
     if not packed.planes.rank:
         return torch.zeros((len(at), packed.shape[0], *sides), device=at.device)
     if packed.choice.dtype == "int8":
@@ -181,21 +182,13 @@ def stacked_planes(at: Tensor, planes: Planes) -> Tensor:
     return made.reshape(n, height, width, channels * planes.rank).permute(0, 3, 1, 2)
 
 
-def _table(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
-    sides = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
-    kind = torch.int32 if packed.narrow else torch.int64
-    made = torch.empty((len(at), packed.shape[0], *sides), dtype=kind, memory_format=torch.channels_last)
-    lookup.sums(at, packed, stride, padding, dilation, made)
-    return made
-
-
 def _gather(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
     if packed.table is None:
         raise AssertionError
     out, depth, kh, kw = packed.shape
     n, groups, k = len(at), packed.groups, depth * kh * kw
     height, width = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
-    zero = packed.codes.zero_point + packed.codes.shift
+    zero = packed.codes.place
     padded = F.pad(at.int(), (padding[1], padding[1], padding[0], padding[0]), value=zero).contiguous()
     s = padded.stride()
     windows = padded.as_strided(

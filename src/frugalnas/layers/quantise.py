@@ -63,11 +63,15 @@ class Range:
         """What codes mean, float32."""
         return (codes.float() - self.zero_point) * self.scale
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Numbers between them are not clipped."""
+        return (self.low - self.zero_point - 0.5) * self.scale, (self.high - self.zero_point + 0.5) * self.scale
+
     def inside(self, x: Tensor) -> Tensor:
         """Whether floats are not clipped: bool."""
-        half = self.zero_point + 0.5
-        levels = x.float() * self.inverse + half
-        return (levels >= self.low) & (levels < self.high + 1)
+        low, high = self.bounds
+        return (x > low) & (x < high)
 
 
 def range_of(low: float, high: float, signed: bool) -> Range:

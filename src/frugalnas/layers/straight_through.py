@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from frugalnas.layers.packed import code_range
+from frugalnas.layers import lookup
+from frugalnas.layers.packed import Planes, code_range, masks_of
 from frugalnas.layers.quantise import Range
 from frugalnas.multipliers import Multiplier
 
@@ -39,14 +40,17 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """Values and slopes of the factors by code pattern, float32: (R, 256) and (R, 2**N). `straight`: all slopes of the
-    rows are 1. The exact product is one pair of straight factors."""
+    """Values and slopes of the factors by code pattern, float32: (R, 256) and (R, 2**N).
+
+    `masks`: uint8 (R,) where rows are codes without their lowest bits, so that their slopes are 1; None for others. The
+    exact product is one pair of factors.
+    """
 
     rows: Tensor
     of_rows: Tensor
     columns: Tensor
     of_columns: Tensor
-    straight: bool
+    masks: Tensor | None
 
 
 def slopes(multiplier: Multiplier, gradient: Gradient) -> Slopes:
@@ -55,12 +59,14 @@ def slopes(multiplier: Multiplier, gradient: Gradient) -> Slopes:
     codes = [_codes(bits, signed) for bits, signed in zip((8, multiplier.bits), multiplier.signed, strict=True)]
     if gradient == "exact" or factors is None:
         rows, columns = (torch.from_numpy(c.astype(np.float32))[None] for c in codes)
-        return Slopes(rows, torch.ones_like(rows), columns, torch.ones_like(columns), True)
+        return Slopes(
+            rows, torch.ones_like(rows), columns, torch.ones_like(columns), torch.full((1,), 255, dtype=torch.uint8)
+        )
     rows, columns = (torch.from_numpy(t.T.astype(np.float32)) for t in (factors.rows, factors.columns))
     of_rows, of_columns = (_slope(t, c) for t, c in zip((rows, columns), codes, strict=True))
     if factors.shifts is None:
-        return Slopes(rows, of_rows, columns, of_columns, False)
-    return Slopes(rows, torch.ones_like(rows), columns, _of_bits(columns), True)
+        return Slopes(rows, of_rows, columns, of_columns, None)
+    return Slopes(rows, torch.ones_like(rows), columns, _of_bits(columns), masks_of(multiplier))
 
 
 def _codes(bits: int, signed: bool) -> NDArray[np.int64]:
@@ -140,25 +146,31 @@ def _of_input(
 ) -> Tensor:
     """The sum over r of U_r'(x) times the transposed convolution by V_r(w)."""
     columns = of.columns.to(x.device)
-    if of.straight:
+    if of.masks is not None:
         made = _transposed(grad, x, columns.sum(0)[patterns] * scales, geometry)
     else:
         at = taken.codes(x).int() & 255
         made = torch.zeros_like(x, dtype=torch.float32)
         for column, slope in zip(columns, of.of_rows.to(x.device), strict=True):
             made += _transposed(grad, x, column[patterns] * scales, geometry) * slope[at]
-    return made.mul_(taken.inside(x)).to(x.dtype)
+    low, high = taken.bounds
+    clipped: Tensor = torch.ops.aten.hardtanh_backward(made, x.float(), low, high)
+    return clipped.to(x.dtype)
 
 
 def _of_weight(grad: Tensor, x: Tensor, patterns: Tensor, taken: Range, geometry: Geometry, of: Slopes) -> Tensor:
     """The sum over r of V_r'(w) times the correlation of the gradient with U_r(x) - U_r(zero point)."""
-    at = taken.codes(x).int() & 255
     total = torch.zeros(patterns.shape, device=x.device)
-    for row, slope in zip(of.rows.to(x.device), of.of_columns.to(x.device), strict=True):
+    table = taken.table
+    for r, slope in enumerate(of.of_columns):
         if bool(slope.any()):
-            plane = (row[at] - row[taken.zero_point & 255]) * taken.scale
-            total += _correlated(grad, plane, patterns.shape, geometry) * slope[patterns]
-    return total
+            levels = of.rows[r : r + 1, table.patterns]
+            levels = (levels - levels[:, table.place :][:, :1]).to(x.device)
+            masks = None if of.masks is None else of.masks[r : r + 1]
+            adds = levels[:, 0] if masks is None else (table.place & ~masks).float().to(x.device) - table.place
+            plane = lookup.planes(x, taken.inverse, table, Planes(levels, masks, adds, 0, 1), torch.float32)
+            total += _correlated(grad, plane, patterns.shape, geometry) * slope.to(x.device)[patterns]
+    return total * taken.scale
 
 
 def _transposed(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
