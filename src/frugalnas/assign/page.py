@@ -9,6 +9,7 @@ import json
 import math
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 
 from frugalnas.assign.outcome import Approximated
@@ -33,7 +34,7 @@ def page_of(name: str, found: Approximated, notes: Notes) -> str:
     )
     remarks = "".join(f"<p>{escape(line)}</p>" for line in remarks_on(notes))
     body = Template(files("frugalnas.assign").joinpath("page.html").read_text("utf-8")).substitute(
-        model=escape(str(notes["model"])),
+        model=escape(Path(str(notes["model"])).name),
         facts=escape(facts),
         stats=_stats(found, notes),
         errors=table_of("", header_of(notes), [[*map(escape, row)] for row in rows_of(notes)]),

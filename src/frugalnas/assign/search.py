@@ -83,7 +83,6 @@ def search(
         population=max(settings.population, len(first)),  # beyond the uniform ones they are random, and mostly useless
         offspring=settings.offspring,
         mutation="polynomial",
-        gene_probability=min(1.0, 2 / len(space.layers)),
         first=first,
     )
     budget: dict[str, Any] = {"trials": settings.trials, "minutes": settings.minutes, "progress": progress}
