@@ -75,10 +75,10 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 def test_the_wrong_signedness_is_noticed(tmp_path):
     signed, unsigned = binary(tmp_path / "s.bin", "8s-1-0-4", "<i2"), binary(tmp_path / "u.bin", "8u-1-0-4", "<u2")
-    assert "pass signed=True" in refusal(signed, signed=False)
-    assert "pass signed=False" in refusal(unsigned, signed=True)
+    assert "pass signed (--signed)" in refusal(signed, signed=False)
+    assert "leave out signed" in refusal(unsigned, signed=True)
     np.save(tmp_path / "s.npy", library.find("8s-1-0-4").table)
-    assert "pass signed=True?" in refusal(tmp_path / "s.npy", signed=False)
+    assert "pass signed (--signed)?" in refusal(tmp_path / "s.npy", signed=False)
 
 
 def test_big_endian_numbers_are_noticed(tmp_path):
@@ -126,12 +126,31 @@ def test_a_saved_multiplier_is_the_same(tmp_path, name):
     known, path = library.find(name), tmp_path / "m.safetensors"
     known.save(path)
     found = library.find(str(path))
-    for field in ("name", "signed", "power_mw", "power_source", "source", "area_um2", "delay_ns", "swapped", "design"):
+    for field in (
+        "name",
+        "signed",
+        "power_mw",
+        "power_source",
+        "source",
+        "area_um2",
+        "delay_ns",
+        "swapped",
+        "design",
+        "circuit",
+    ):
         assert getattr(found, field) == getattr(known, field)
     assert np.array_equal(found.table, known.table)
     assert found.rank == known.rank
     if known.bits == 8:
         assert library.find(f"{path}+swap").sha256 == known.swap().sha256
+
+
+def test_a_file_that_changes_is_read_again(tmp_path):
+    path = tmp_path / "m.safetensors"
+    library.find("8s-2-0-5").save(path)
+    assert library.find(str(path)) is library.find(str(path))
+    library.find("8u-2-0-5+sign").save(path)
+    assert library.find(str(path)).name == "8u-2-0-5+sign"
 
 
 def test_a_saved_multiplier_says_itself_what_it_is(tmp_path):

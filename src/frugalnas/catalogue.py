@@ -9,6 +9,7 @@ from typing import Any
 from frugalnas import zoo
 from frugalnas.layers.plan import OPERATIONS
 from frugalnas.methods import METHODS
+from frugalnas.multipliers import about
 from frugalnas.objectives.count import COSTS
 from frugalnas.objectives.latency import LATENCY
 from frugalnas.spaces import SPACES
@@ -52,6 +53,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "strategies": lambda: {name: _first_line(sys.modules[kind.__module__]) for name, kind in STRATEGIES.items()},
     "estimators": _estimators,
     "scores": _scores,
+    "multipliers": lambda: {multiplier.name: about.line(multiplier) for multiplier in about.listed()},
     "spaces": lambda: {name: _first_line(kind) for name, kind in SPACES.items()},
     "recipes": lambda: {name: f"{named.summary}; {named.epochs} epochs" for name, named in RECIPES.items()},
     "data": lambda: dict.fromkeys(NAMES, ""),
@@ -60,5 +62,6 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
 
 FACTS: dict[str, Callable[[], dict[str, dict[str, Any]]]] = {
     "architectures": lambda: {name: zoo.entry(name).facts() for name in zoo.names()},
+    "multipliers": lambda: {multiplier.name: about.facts(multiplier) for multiplier in about.listed()},
 }
 """For programs, instead of the lines."""

@@ -19,7 +19,7 @@ def list_(
         str,
         typer.Argument(
             help="methods, presets, architectures, operations, objectives, strategies, estimators, scores, "
-            "spaces, recipes, data"
+            "multipliers, spaces, recipes, data"
         ),
     ] = "methods",
     as_json: Json = False,
@@ -37,19 +37,45 @@ def list_(
     say("\n".join(f"{name:{width}}  {about}".rstrip() for name, about in entries.items()))
 
 
-@app.command(epilog="Example: frugalnas show EEEA-C --svg cells.svg")
+@app.command(epilog="Examples: frugalnas show EEEA-C --svg cells.svg; frugalnas show 8s-2-0-5 --svg errors.svg")
 def show(
-    architecture: Annotated[str, typer.Argument(help="A published name, a .json file, or the folder of a search.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A published name, a .json file, the folder of a search; or a multiplier: a name of 'frugalnas list "
+            "multipliers', or a table of products as .bin, .npy or .safetensors."
+        ),
+    ],
     trial: TrialNumber = None,
     pick: Pick = None,
-    svg: Annotated[Path | None, typer.Option(help="Also draw the cells into this file.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Also draw the cells, or the error map, into this file.")] = None,
     convention: Annotated[Convention, typer.Option(help="How to count MACs.")] = "conv_linear",
+    power_mw: Annotated[float | None, typer.Option(help="Of one multiplier of the table in the file.")] = None,
+    signed: Annotated[bool, typer.Option("--signed", help="The table's operands are signed.")] = False,
+    bits: Annotated[int, typer.Option(help="Of the table's second operand, 2 to 8.")] = 8,
+    save: Annotated[Path | None, typer.Option(help="Keep the multiplier as this .safetensors file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the architecture in the interchange format.")] = False,
 ) -> None:
     """Print an architecture: its cells, its size, and its JSON, from which `frugalnas.create_model` builds it.
 
-    Of a published one also where it is from and what was reported of it.
+    Of a published one also where it is from and what was reported of it. Of a multiplier its power, its errors over all
+    operands, and how layers compute it.
     """
+    from frugalnas.multipliers import library
+
+    if library.looks_like_one(name) and not Path(name).is_dir():
+        if trial is not None or pick is not None:
+            raise InputError(f"{name} is a multiplier: it has no trials")
+        show_multiplier(name, power_mw, signed, bits, svg, save, as_json)
+    elif power_mw is not None or signed or bits != 8 or save:
+        raise InputError(f"{name} is no multiplier: --power-mw, --signed, --bits and --save are of tables of products")
+    else:
+        show_architecture(name, trial, pick, svg, convention, as_json)
+
+
+def show_architecture(
+    architecture: str, trial: int | None, pick: str | None, svg: Path | None, convention: Convention, as_json: bool
+) -> None:
     from frugalnas import zoo
     from frugalnas.choose import architecture_of
     from frugalnas.drawing import svg_of, text_of
@@ -64,6 +90,25 @@ def show(
     published = zoo.is_name(architecture) and not Path(architecture).is_dir()
     about = f"{zoo.entry(architecture).about()}\n\n" if published else ""
     say(found.to_json() if as_json else f"{about}{text_of(cells)}\n\n{found.size(convention)}")
+
+
+def show_multiplier(
+    name: str, power_mw: float | None, signed: bool, bits: int, svg: Path | None, save: Path | None, as_json: bool
+) -> None:
+    from frugalnas.multipliers import Multiplier, library
+    from frugalnas.multipliers.about import facts, text_of
+    from frugalnas.multipliers.picture import error_map
+    from frugalnas.store import write_atomically
+
+    of_table = name.endswith((".bin", ".npy"))
+    if not of_table and (power_mw is not None or signed or bits != 8):
+        raise InputError(f"{name}: --power-mw, --signed and --bits are of tables of products, as .bin or .npy")
+    found = Multiplier.load(name, signed, power_mw, bits) if of_table else library.find(name)
+    if svg:
+        write_atomically(svg, error_map(found))
+    if save:
+        found.save(save)
+    say(facts(found) if as_json else text_of(found))
 
 
 @data_app.command("check", epilog="Example: frugalnas data check shoes/")

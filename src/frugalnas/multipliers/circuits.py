@@ -49,7 +49,10 @@ def products_of(circuit: Any, signed: bool) -> NDArray[np.int64]:
 
 
 def widths_of(circuit: Any) -> tuple[int, int]:
-    """Bits of the operands. Raises InputError for anything but a circuit of an 8-bit operand and one of 2 to 8."""
+    """Bits of the operands, of which ariths-gen widens the narrower to the other. Raises InputError.
+
+    Anything is refused but a circuit of an 8-bit operand and one of 2 to 8.
+    """
     first, second = (getattr(getattr(circuit, name, None), "N", None) for name in ("a", "b"))
     if not callable(circuit) or first != BITS or second not in range(2, BITS + 1):
         raise InputError(

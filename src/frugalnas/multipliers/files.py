@@ -78,10 +78,10 @@ def checked(values: NDArray[np.integer[Any]], signed: tuple[bool, bool], bits: i
         low, high = -(1 << width), (1 << width) - 1
     least, most = int(values.min()), int(values.max())
     if least < low or most > high:
-        hint = "; pass signed=True?" if least < 0 and not any(signed) else ""
+        hint = "; pass signed (--signed)?" if least < 0 and not any(signed) else ""
         raise InputError(f"{what}: products from {least:,} to {most:,}; expected {low:,} to {high:,}{hint}")
     table = values.astype(np.int32)
-    if signed[0] == signed[1] and not _alike(table, _exact(signed[0], bits)):
+    if signed[0] == signed[1] and _likeness(table, _exact(signed[0], bits)) < 0.3:
         _refuse_other_readings(table, signed[0], bits, what)
     return table
 
@@ -90,14 +90,14 @@ def _refuse_other_readings(table: NDArray[np.int32], signed: bool, bits: int, wh
     width = BITS + bits
     patterns = table & (1 << width) - 1
     other = patterns if signed else patterns - (patterns >> width - 1 << width)
-    if _alike(other, _exact(not signed, bits)):
+    if _likeness(other, _exact(not signed, bits)) > _LIKE:
         raise InputError(
             f"{what}: read as {_word(signed)} numbers these are no products, as {_word(not signed)} ones they are: "
-            f"pass signed={not signed}"
+            f"{'leave out' if signed else 'pass'} signed (--signed)"
         )
     if width == 16:
         swapped = ((patterns & 255) << 8) | (patterns >> 8)
-        if _alike(swapped - (swapped >> 15 << 16) if signed else swapped, _exact(signed, bits)):
+        if _likeness(swapped - (swapped >> 15 << 16) if signed else swapped, _exact(signed, bits)) > _LIKE:
             raise InputError(f"{what}: its numbers are big-endian; expected little-endian")
 
 
@@ -109,24 +109,30 @@ def _exact(signed: bool, bits: int) -> NDArray[np.int32]:
     return np.multiply.outer(codes(BITS, signed), codes(bits, signed))
 
 
-def _alike(table: NDArray[np.int32], exact: NDArray[np.int32]) -> bool:
-    """Whether a table is a multiplier at all: correlates with the exact products by 0.8."""
-    if not table.any() or table.min() == table.max():
-        return False
-    return float(np.corrcoef(table.ravel(), exact.ravel())[0, 1]) > 0.8
+_LIKE = 0.8
+
+
+def _likeness(table: NDArray[np.int32], exact: NDArray[np.int32]) -> float:
+    """Correlation with the exact products; 1 of a table that is everywhere the same, of which nothing can be said."""
+    if table.min() == table.max():
+        return 1.0
+    return float(np.corrcoef(table.ravel(), exact.ravel())[0, 1])
 
 
 def required_power(power_mw: float | None, what: str) -> float:
     """`power_mw`, which a table says nothing of. Raises InputError where it is missing or no power."""
     if power_mw is None:
-        raise InputError(f"{what}: a table says nothing of power: pass power_mw=..., of one multiplier in mW")
+        raise InputError(f"{what}: a table says nothing of power: pass power_mw (--power-mw), that of one multiplier")
     if not math.isfinite(power_mw) or power_mw < 0:
         raise InputError(f"{what}: power_mw = {power_mw!r}: expected mW, a finite number from 0")
     return float(power_mw)
 
 
 class Facts(BaseModel):
-    """What a saved file says of its table: the fields of `Multiplier`, and the table's SHA-256."""
+    """What a saved file says of its table: the fields of `Multiplier`, and the table's SHA-256.
+
+    `design`: the numbers of the family member that it is, or whose circuit it is.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

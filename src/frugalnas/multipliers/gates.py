@@ -150,6 +150,8 @@ def switched(netlist: Netlist, a: Codes, b: Codes) -> float:
     for kind, x, y in netlist.gates:
         for net in {x, y}:
             load[net] += CAPACITANCE[kind]
+    for net in netlist.outputs:  # which lead to an adder
+        load[net] += 1
     counted = toggles(nets(netlist, a, b), len(a))
     return float((counted * load)[netlist.first :].sum()) / (len(a) - 1)
 

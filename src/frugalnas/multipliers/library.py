@@ -15,6 +15,7 @@ from frugalnas.multipliers.multiplier import SIGN, SWAP, Multiplier
 from frugalnas.multipliers.published import EXACT, PUBLISHED
 
 VERSIONS = ("v2022", "master")  # of EvoApproxLib, whose names are not unique between them
+_LIKE_ONE = re.compile(r"(8(x\d+)?[su]-.*|mul8.*|.*\.(bin|npy|safetensors))(\+.*)?")
 _FAMILY = re.compile(r"8(?:x([2-7]))?([su])-(\d{1,2})-(\d{1,2})-(\d{1,2})")
 _CHANGES: dict[str, Callable[[Multiplier], Multiplier]] = {SWAP: Multiplier.swap, SIGN: Multiplier.sign_magnitude}
 
@@ -38,6 +39,11 @@ def find(name: str) -> Multiplier:
     return _found(name)
 
 
+def looks_like_one(name: str) -> bool:
+    """Whether it can only be meant as the name or the file of a multiplier."""
+    return bool(_LIKE_ONE.fullmatch(name))
+
+
 def _found(name: str) -> Multiplier:
     if match := _FAMILY.fullmatch(name):
         bits, sign, ha, hb, v = match.groups()
@@ -45,8 +51,11 @@ def _found(name: str) -> Multiplier:
     known = published_names()
     if name in known:
         return _member(known[name])
-    if name.endswith(SUFFIX) or is_there(Path(name)):
-        return Multiplier.load(name)
+    if is_there(Path(name)):
+        entry = Path(name).stat()
+        return _saved(name, entry.st_mtime_ns, entry.st_size)
+    if name.endswith(SUFFIX):
+        raise InputError(f"{name}: no such file")
     if versions := [f"{name}@{version}" for version in VERSIONS if f"{name}@{version}" in known]:
         raise InputError(
             f"multiplier {name!r}: the versions of EvoApproxLib share names; name it {' or '.join(versions)}"
@@ -59,6 +68,12 @@ def _found(name: str) -> Multiplier:
         f"no multiplier {name!r}: expected a member of the family such as 8s-2-0-5, a published design such as "
         f"mul8s_1KX5@v2022, or a file that was saved; {hint}"
     )
+
+
+@lru_cache(maxsize=64)
+def _saved(path: str, changed: int, size: int) -> Multiplier:
+    """A file is read again, and its table factored again, when it changes."""
+    return Multiplier.load(path)
 
 
 @lru_cache(maxsize=512)
@@ -103,10 +118,16 @@ def _kept(ha: int, hb: int, v: int, bits: int) -> frozenset[tuple[int, int]]:
 def usual(signed: bool = True, bits: int = BITS) -> tuple[Multiplier, ...]:
     """The members that no other beats in both power and MAE, in falling power; the first is exact.
 
-    Nor does a circuit without gates, whose product is 0 and power none.
+    Nor does a circuit without gates, whose product is 0 and power none. Left out is what saves less than 0.5 % of the
+    exact one's power over the one before it, which the power model cannot tell from nothing.
     """
     front: list[Multiplier] = [Multiplier.family(BITS, bits, 0, signed, bits)]
     for member in sorted(family_members(signed, bits), key=lambda member: (member.power_mw, member.errors().mae)):
         if member.errors().mae < front[-1].errors().mae:
             front.append(member)
-    return tuple(reversed(front[1:]))
+    least = 0.005 * front[-1].power_mw
+    kept = [front[-1]]
+    for member in reversed(front[1:-1]):
+        if member.power_mw <= kept[-1].power_mw - least:
+            kept.append(member)
+    return tuple(kept)

@@ -36,7 +36,7 @@ class Multiplier:
     the power was published for this design, is of the unit-gate model, or was given. `source`: where the table comes
     from, its family parameters or the file and its SHA-256. `swapped`: the operands are exchanged: the activation goes
     to what the source calls its second operand. `design`: its numbers where it is a member of the family. `form`: known
-    factors of the table where it is not.
+    factors of the table where it is not. `circuit`: the unsigned member that the signs of `sign_magnitude` go past.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Multiplier:
     swapped: bool = False
     design: Family | None = None
     form: Factors | None = None
+    circuit: Family | None = None
 
     @staticmethod
     def family(ha: int, hb: int, v: int, signed: bool = True, bits: int = 8) -> Multiplier:
@@ -130,7 +131,8 @@ class Multiplier:
 
     def save(self, path: str | Path) -> None:
         """Write everything into one .safetensors file, which `load` reads. Raises InputError."""
-        design = (self.design.ha, self.design.hb, self.design.v) if self.design else None
+        known = self.design or self.circuit
+        design = (known.ha, known.hb, known.v) if known else None
         fields = {name: getattr(self, name) for name in _FACTS}
         files.write_saved(Path(path), self.table, files.Facts(design=design, sha256=self.sha256, **fields))
 
@@ -175,6 +177,7 @@ class Multiplier:
             swapped=not self.swapped,
             design=self.design and replace(self.design, ha=self.design.hb, hb=self.design.ha),
             form=self.form and Factors(self.form.columns, self.form.rows),
+            circuit=None,
         )
 
     def sign_magnitude(self) -> Multiplier:
@@ -194,6 +197,7 @@ class Multiplier:
             table=_fixed(self.table[:, np.abs(weights)] * sign),
             signed=(False, True),
             design=None,
+            circuit=self.design,
             form=found and Factors(found.rows, found.columns[np.abs(weights)] * sign[:, None], found.shifts),
         )
 
@@ -215,9 +219,12 @@ class Multiplier:
         `power_mw` times what the sequence switches relative to random operands, by the unit-gate model. Raises
         InputError for a multiplier that is no member of the family, as its gates are not known.
         """
-        if self.design is None:
-            raise InputError(f"{self.name}: its gates are not known, and so not its power for given operands")
-        return self.power_mw * activity(self.design, rows, columns)
+        if self.design:
+            return self.power_mw * activity(self.design, rows, columns)
+        if self.circuit:
+            sizes = np.abs(families.codes(self.bits, signed=True))[columns & (1 << self.bits) - 1]
+            return self.power_mw * activity(self.circuit, rows, sizes)
+        raise InputError(f"{self.name}: its gates are not known, and so not its power for given operands")
 
     @property
     def rank(self) -> int | None:
@@ -240,6 +247,8 @@ def _restored(path: Path) -> Multiplier:
     if facts.design is None:
         return found
     design = Family(*facts.design, facts.signed[0], found.bits)
-    if facts.signed[0] != facts.signed[1] or not np.array_equal(families.table(design), table):
+    member = Multiplier.family(design.ha, design.hb, design.v, design.signed, design.bits)
+    known = member.sign_magnitude() if facts.signed == (False, True) else member
+    if known.signed != facts.signed or not np.array_equal(known.table, table):
         raise InputError(f"{path}: its table is not the one of {design.name}, which it names")
-    return replace(found, design=design)
+    return replace(found, design=known.design, circuit=known.circuit, form=known.form)

@@ -2,8 +2,8 @@
 
 An array of AND gates (Baugh-Wooley: NAND where exactly one bit is a sign), added row by row by carry-save full adders
 and a ripple at the end; constants folded, equal gates shared, gates that no output needs dropped. Switched capacitance
-is the toggles of each gate's output times the inputs that it drives, without glitches; area and delay are in unit
-gates, the sum and the longest path.
+is the toggles of each gate's output times the inputs that it drives, one at each bit of the product, without glitches;
+area and delay are in unit gates, the sum and the longest path.
 
 A figure is that of the published exact multiplier of the same width times the ratio of these units, to an exponent near
 1: in large circuits glitches and wires take their share. The exponents are fitted to the other 12 of the 13 published
