@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from frugalnas.core import InputError
-from frugalnas.layers import lookup
+from frugalnas.layers import planes
 from frugalnas.layers.approximate import ApproximateConv2d, ApproximateLinear
 from frugalnas.layers.depthwise import DepthwiseConv2d
 from frugalnas.layers.products import approximate_conv2d
@@ -74,16 +74,16 @@ def test_planes_by_numba_are_those_by_torch(seed, channels):
     noise = rng.choice([0, 1e-7, -1e-7, 1e-6], halves.shape)
     x = torch.from_numpy((halves * (1 + noise)).astype(np.float32))
     layer = ApproximateConv2d.from_float(nn.Conv2d(channels, 2, 1), Multiplier.family(0, 0, 3), taken).eval()
-    planes = layer.ready().packed.planes
-    dtype = planes.levels.dtype
-    made = lookup.planes(x, taken.inverse, taken.table, planes, dtype)
+    kind = layer.ready().packed.planes
+    dtype = kind.levels.dtype
+    made = planes.planes_of(x, taken.inverse, taken.table, kind, dtype)
     low, high = taken.low + taken.table.shift, taken.high + taken.table.shift
     numbers = (taken.inverse, taken.zero_point + taken.table.shift + 0.5, low, high)
-    by_torch = torch.empty(2, 3, 5, channels * planes.rank, dtype=dtype)
-    lookup._by_torch(x.permute(0, 2, 3, 1), numbers, planes, by_torch)
+    by_torch = torch.empty(2, 3, 5, channels * kind.rank, dtype=dtype)
+    planes._by_torch(x.permute(0, 2, 3, 1), numbers, kind, by_torch)
     assert torch.equal(made, by_torch.permute(0, 3, 1, 2))
     at = (taken.codes(x) + taken.table.shift).long()
-    assert torch.equal(made[:, :channels], planes.levels[0][at])
+    assert torch.equal(made[:, :channels], kind.levels[0][at])
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)

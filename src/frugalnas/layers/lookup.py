@@ -1,6 +1,6 @@
-"""Kernels compiled by numba: codes of activations, and sums of looked-up products, on CPU cores.
+"""Sums of looked-up products on CPU cores, by kernels that numba compiles; the one door to numba.
 
-`pip install 'frugalnas[approximate]'` brings numba; without it `planes` runs on torch, and there is no `sums`.
+`pip install 'frugalnas[approximate]'` brings it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from frugalnas.core import InputError
 
 if TYPE_CHECKING:
-    from frugalnas.layers.packed import Codes, Packed, Planes
+    from frugalnas.layers.packed import Packed
 
 WIDE = 8  # output channels of a group from which products are looked up for all of them at once
 
@@ -38,153 +38,12 @@ def require() -> None:
 
 
 @cache
-def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The function in machine code, compiled at its first call with arguments of each type; frees the GIL."""
     import numba
 
-    compiled: Callable[..., Any] = numba.njit(nogil=True)(kernel)
-    return compiled
-
-
-def planes(
-    x: Tensor, inverse: float, codes: Codes, planes: Planes, dtype: torch.dtype, padding: tuple[int, int] = (0, 0)
-) -> Tensor:
-    """The planes of floats (N, C, H, W) in a frame of 0: (N, groups * R * C / groups, H', W') in channels-last order.
-
-    Codes are rounded as `quantise.Range` defines; of a number that is not one it is the lowest.
-    """
-    n, channels, height, width = x.shape
-    numbers = (
-        inverse,
-        codes.place + 0.5,
-        float(codes.low + codes.shift),
-        float(codes.high + codes.shift),
-    )
-    top, left = padding
-    shape = (n, height + 2 * top, width + 2 * left, channels * planes.rank)
-    made = torch.empty(shape, dtype=dtype, device=x.device)
-    flat = x.detach().float().permute(0, 2, 3, 1)
-    if not available() or x.device.type != "cpu":
-        if top or left:
-            made.fill_(planes.zero)
-        _by_torch(flat, numbers, planes, made[:, top : top + height, left : left + width])
-        return made.permute(0, 3, 1, 2)
-    rows = flat.contiguous().numpy().reshape(n, height, width * channels)
-    given = (rows, *map(np.float32, numbers), channels, planes.groups)
-    out, frame = made.numpy(), (planes.zero, top, left)
-    if planes.masks is None:
-        _compiled(_looked_up)(*given, planes.levels.numpy(), *frame, out)
-        return made.permute(0, 3, 1, 2)
-    masks, adds = planes.masks.numpy(), planes.adds.numpy()
-    if planes.rank == 1:
-        _compiled(_masked)(*given, masks[0], adds[0], *frame, out)
-    elif dtype == torch.uint8 and channels // planes.groups % 8 == 0:
-        words = (np.repeat(values, 8).view(np.uint64) for values in (masks, adds))
-        _compiled(_words_masked)(*given, *words, *frame, out)
-    else:
-        _compiled(_all_masked)(*given, masks, adds, *frame, out)
-    return made.permute(0, 3, 1, 2)
-
-
-def _by_torch(x: Tensor, numbers: tuple[float, ...], planes: Planes, made: Tensor) -> None:
-    """Into `made` (N, H, W, channels) the planes of x (N, H, W, C)."""
-    inverse, offset, low, high = numbers
-    places = torch.mul(x, inverse).add_(offset).nan_to_num_(low).clamp_(low, high).to(torch.uint8)
-    width = x.shape[3] // planes.groups
-    for group in range(planes.groups):
-        at = places[..., group * width : (group + 1) * width]
-        for r in range(planes.rank):
-            into = made[..., (group * planes.rank + r) * width :][..., :width]
-            if planes.masks is None:
-                into.copy_(planes.levels[r][at.int()])
-            else:
-                into.copy_(at & int(planes.masks[r])).add_(planes.adds[r])
-
-
-# In the kernels x is float32 (N, H, W * C), and out (N, H', W', channels) has a frame: (zero, top, left).
-
-
-def _masked(x, inverse, offset, low, high, channels, groups, mask, add, zero, top, left, out):  # type: ignore[no-untyped-def]
-    n, height, size = x.shape
-    first = left * channels
-    for image in range(n):
-        out[image, :top] = zero
-        out[image, top + height :] = zero
-        for y in range(height):
-            row, into = x[image, y], out[image, top + y].reshape(-1)
-            into[:first] = zero
-            into[first + size :] = zero
-            into = into[first : first + size]
-            for i in range(size):
-                place = np.uint8(np.int32(min(max(np.float32(row[i] * inverse) + offset, low), high)))
-                into[i] = (place & mask) + add
-
-
-def _all_masked(x, inverse, offset, low, high, channels, groups, masks, adds, zero, top, left, out):  # type: ignore[no-untyped-def]
-    n, height, size = x.shape
-    pixels, width, rank = size // channels, channels // groups, masks.size
-    places = np.empty(size, dtype=np.uint8)
-    for image in range(n):
-        out[image, :top] = zero
-        out[image, top + height :] = zero
-        for y in range(height):
-            row = x[image, y]
-            for i in range(size):
-                places[i] = np.uint8(np.int32(min(max(np.float32(row[i] * inverse) + offset, low), high)))
-            out[image, top + y, :left] = zero
-            out[image, top + y, left + pixels :] = zero
-            for p in range(pixels):
-                into = out[image, top + y, left + p]
-                for g in range(groups):
-                    for r in range(rank):
-                        start = (g * rank + r) * width
-                        for c in range(width):
-                            into[start + c] = (places[p * channels + g * width + c] & masks[r]) + adds[r]
-
-
-def _words_masked(x, inverse, offset, low, high, channels, groups, masks, adds, zero, top, left, out):  # type: ignore[no-untyped-def]
-    """Eight places at a time; no sum carries into the next one."""
-    n, height, size = x.shape
-    pixels, width, rank = size // channels, channels // groups // 8, masks.size
-    places = np.empty(size, dtype=np.uint8)
-    words = places.view(np.uint64)
-    for image in range(n):
-        out[image, :top] = zero
-        out[image, top + height :] = zero
-        for y in range(height):
-            row = x[image, y]
-            for i in range(size):
-                places[i] = np.uint8(np.int32(min(max(np.float32(row[i] * inverse) + offset, low), high)))
-            out[image, top + y, :left] = zero
-            out[image, top + y, left + pixels :] = zero
-            into = out[image, top + y, left : left + pixels].reshape(-1).view(np.uint64)
-            for p in range(pixels * groups):
-                for r in range(rank):
-                    mask, add = masks[r], adds[r]
-                    for c in range(width):
-                        into[(p * rank + r) * width + c] = (words[p * width + c] & mask) + add
-
-
-def _looked_up(x, inverse, offset, low, high, channels, groups, levels, zero, top, left, out):  # type: ignore[no-untyped-def]
-    n, height, size = x.shape
-    pixels, width, rank = size // channels, channels // groups, len(levels)
-    places = np.empty(size, dtype=np.uint8)
-    for image in range(n):
-        out[image, :top] = zero
-        out[image, top + height :] = zero
-        for y in range(height):
-            row = x[image, y]
-            for i in range(size):
-                places[i] = np.uint8(np.int32(min(max(np.float32(row[i] * inverse) + offset, low), high)))
-            out[image, top + y, :left] = zero
-            out[image, top + y, left + pixels :] = zero
-            for p in range(pixels):
-                into = out[image, top + y, left + p]
-                for g in range(groups):
-                    for r in range(rank):
-                        level = levels[r]
-                        start = (g * rank + r) * width
-                        for c in range(width):
-                            into[start + c] = level[places[p * channels + g * width + c]]
+    made: Callable[..., Any] = numba.njit(nogil=True)(kernel)
+    return made
 
 
 def sums(
@@ -219,7 +78,7 @@ def sums(
     each = np.stack(np.meshgrid(*map(np.arange, packed.shape[1:]), indexing="ij")).reshape(3, -1)
     offsets = each[0] * strides[0] + each[1] * dilation[0] * strides[1] + each[2] * dilation[1] * strides[2]
     steps = np.array((stride[0] * strides[1], stride[1] * strides[2]), dtype=np.int64)
-    run, weights = _compiled(_wide_sums if wide else _narrow_sums), packed.weight.numpy()
+    run, weights = compiled(_wide_sums if wide else _narrow_sums), packed.weight.numpy()
     threads = min(n, torch.get_num_threads())
     bounds = [n * i // threads for i in range(threads + 1)] if threads else [0]
     shares = [(x[a:b], weights, table, packed.groups, offsets, steps, out[a:b]) for a, b in pairwise(bounds)]

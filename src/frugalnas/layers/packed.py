@@ -123,9 +123,9 @@ def code_range(bits: int, signed: bool) -> tuple[int, int]:
 class _Tables:
     """What depends on a multiplier and its activations' codes only, for each bit pattern of a weight (2**N,).
 
-    `of_zero`: the product with the zero point; `reach`: the largest distance from it. `table`: as `Packed`. Of the
-    factors: V_r (R, 2**N), U_r(a) - U_r(zero) (R, 256) by place, the largest of these that occur (R,), and the sums over
-    r of |V_r| and of these times |V_r|.
+    `of_zero`: the product with the zero point; `reach`: the largest distance from it. `table`: as in `Packed`. Of the
+    factors: V_r (R, 2**N), U_r(a) - U_r(zero) (R, 256) by place, the largest of these that occur (R,); the sums over r
+    of |V_r|, and of these times |V_r|.
     """
 
     of_zero: Tensor

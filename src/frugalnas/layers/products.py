@@ -25,7 +25,8 @@ from torch.nn import functional as F
 
 from frugalnas.core import InputError
 from frugalnas.layers import integer, lookup
-from frugalnas.layers.packed import Codes, Packed, Path, Planes, code_range, pack
+from frugalnas.layers.packed import Codes, Packed, Path, code_range, pack
+from frugalnas.layers.planes import places, planes_at, planes_of
 from frugalnas.multipliers import Multiplier
 
 __all__ = ["Path", "approximate_conv2d", "approximate_linear", "check_device", "results", "sums"]
@@ -54,18 +55,18 @@ def results(
     planes, channels = packed.planes, packed.planes.rank * x.shape[1]
     sides = _sides(x.shape[2:], packed.shape[2:], stride, padding, dilation)
     if planes.rank and packed.choice.dtype == "int8":
-        stacked = lookup.planes(x, inverse, packed.codes, planes, torch.uint8, padding)
+        stacked = planes_of(x, inverse, packed.codes, planes, torch.uint8, padding)
         return _integer(packed, stacked, scale, offset, stride, dilation)
     shape = (len(x), packed.shape[0], *sides)
     result = torch.empty(shape, dtype=torch.float32, device=x.device, memory_format=torch.channels_last)
     if not planes.rank:
         return result.copy_(offset[:, None, None])
-    images = max(1, CHUNK // max(1, channels * x.shape[2] * x.shape[3])) if x.device.type == "cpu" else len(x)
+    images = max(1, CHUNK // max(1, channels * x.shape[2] * x.shape[3])) if x.device.type == "cpu" else max(1, len(x))
     for part, into in zip(torch.split(x, images), torch.split(result, images), strict=True):
         if packed.apart:
             total = _apart(packed, part, inverse, stride, padding, dilation)
         else:
-            stacked = lookup.planes(part, inverse, packed.codes, planes, torch.float32)
+            stacked = planes_of(part, inverse, packed.codes, planes, torch.float32)
             total = _convolved(packed, stacked, stride, padding, dilation)
         _scaled(total, scale, offset, into)
     return result
@@ -86,7 +87,7 @@ def _apart(packed: Packed, x: Tensor, inverse: float, stride: Two, padding: Two,
         raise AssertionError
     total: Tensor | None = None
     for r in range(planes.rank):
-        plane = lookup.planes(x, inverse, packed.codes, planes.one(r), torch.float32)
+        plane = planes_of(x, inverse, packed.codes, planes.one(r), torch.float32)
         with exact(x.device):
             made = F.conv2d(plane, packed.weight[r], None, stride, padding, dilation, packed.groups)
         total = made if total is None else total.add_(made)
@@ -143,13 +144,6 @@ def exact(device: torch.device) -> Iterator[None]:
         yield
 
 
-def places(x: Tensor, inverse: float, codes: Codes) -> Tensor:
-    """Where the codes of floats are in tables: uint8, any shape. A number that is not one gets the lowest."""
-    low, high = codes.low + codes.shift, codes.high + codes.shift
-    made = torch.mul(x, inverse).add_(codes.place + 0.5)
-    return made.nan_to_num_(low).clamp_(low, high).to(torch.uint8)
-
-
 def sums(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:
     """The sums (N, O, H', W') of places uint8 (N, C, H, W), less `packed.constant`: floats on the factored path."""
     sides = _sides(at.shape[2:], packed.shape[2:], stride, padding, dilation)
@@ -162,24 +156,16 @@ def sums(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -
     if packed.choice.dtype == "int8":
         ones, zeros = torch.ones(packed.shape[0]), torch.zeros(packed.shape[0])
         (py, px), zero = padding, packed.planes.zero
-        stacked = F.pad(stacked_planes(at, packed.planes), (px, px, py, py), value=zero)
+        stacked = F.pad(planes_at(at, packed.planes), (px, px, py, py), value=zero)
         return _integer(packed, stacked, ones, zeros, stride, dilation)
     if not packed.apart:
-        return _convolved(packed, stacked_planes(at, packed.planes), stride, padding, dilation)
+        return _convolved(packed, planes_at(at, packed.planes), stride, padding, dilation)
     made = []
     for r in range(packed.planes.rank):
         with exact(at.device):
-            plane = stacked_planes(at, packed.planes.one(r))
+            plane = planes_at(at, packed.planes.one(r))
             made.append(F.conv2d(plane, packed.weight[r], None, stride, padding, dilation, packed.groups))
     return torch.stack(made).sum(0)
-
-
-def stacked_planes(at: Tensor, planes: Planes) -> Tensor:
-    """The planes of places (N, C, H, W): (N, groups * R * C / groups, H, W), in channels-last order."""
-    n, channels, height, width = at.shape
-    made = planes.levels[:, at.permute(0, 2, 3, 1).int()]  # (R, N, H, W, C)
-    made = made.view(planes.rank, n, height, width, planes.groups, channels // planes.groups).permute(1, 2, 3, 4, 0, 5)
-    return made.reshape(n, height, width, channels * planes.rank).permute(0, 3, 1, 2)
 
 
 def _gather(packed: Packed, at: Tensor, stride: Two, padding: Two, dilation: Two) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from frugalnas.core import InputError
 from frugalnas.layers.packed import Codes
-from frugalnas.layers.products import places
+from frugalnas.layers.planes import places
 
 
 @dataclass(frozen=True)

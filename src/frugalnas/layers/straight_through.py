@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from frugalnas.layers import lookup
 from frugalnas.layers.packed import Planes, code_range, masks_of
+from frugalnas.layers.planes import planes_of
 from frugalnas.layers.quantise import Range
 from frugalnas.multipliers import Multiplier
 
@@ -168,7 +168,7 @@ def _of_weight(grad: Tensor, x: Tensor, patterns: Tensor, taken: Range, geometry
             levels = (levels - levels[:, table.place :][:, :1]).to(x.device)
             masks = None if of.masks is None else of.masks[r : r + 1]
             adds = levels[:, 0] if masks is None else (table.place & ~masks).float().to(x.device) - table.place
-            plane = lookup.planes(x, taken.inverse, table, Planes(levels, masks, adds, 0, 1), torch.float32)
+            plane = planes_of(x, taken.inverse, table, Planes(levels, masks, adds, 0, 1), torch.float32)
             total += _correlated(grad, plane, patterns.shape, geometry) * slope.to(x.device)[patterns]
     return total * taken.scale
 
