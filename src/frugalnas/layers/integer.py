@@ -40,17 +40,20 @@ def trusted(x: Tensor, weight: Tensor, zero_point: int, stride: Two, dilation: T
 def _tried(
     x: tuple[int, ...], w: tuple[int, ...], zero_point: int, stride: Two, dilation: Two, groups: int, threads: int
 ) -> bool:
-    """Random and extreme operands against float64; `threads` is there as the kernels depend on it."""
+    """Random and extreme operands, small enough to be exact in float32; `threads`: the kernels depend on it."""
     maker = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, x, dtype=torch.uint8, generator=maker)
-    weights = torch.randint(-128, 128, w, dtype=torch.int8, generator=maker)
-    largest = min(127, (1 << 24) // (255 * max(1, weights[0].numel())))  # so that sums are exact in float32
-    images[:1], weights[: w[0] // 2], weights[:1] = 255, largest, -largest
-    images = images.contiguous(memory_format=torch.channels_last)
-    expected = F.conv2d(images.double() - zero_point, weights.double(), None, stride, 0, dilation, groups)
+    largest = min(127, ((1 << 24) - 1) // (255 * max(1, w[1] * w[2] * w[3])))
+    if not largest:
+        return False
+    few = torch.randint(0, 256, (min(3, x[0]), *x[1:]), dtype=torch.uint8, generator=maker)
+    few[0] = 255
+    images = few.repeat(-(-x[0] // 3), 1, 1, 1)[: x[0]].contiguous(memory_format=torch.channels_last)
+    weights = torch.randint(-largest, largest + 1, w, dtype=torch.int8, generator=maker)
+    weights[: w[0] // 2], weights[0] = largest, -largest
+    operands = (images.float() - zero_point, weights.float())
+    expected = F.conv2d(*operands, None, stride, 0, dilation, groups)
     ready, ones, zeros = packed(weights, zero_point, groups), torch.ones(w[0]), torch.zeros(w[0])
-    made = convolved(images, zero_point, ready, ones, zeros, stride, dilation, groups)
-    return torch.equal(made.double(), expected)
+    return torch.equal(convolved(images, zero_point, ready, ones, zeros, stride, dilation, groups), expected)
 
 
 def packed(weight: Tensor, zero_point: int, groups: int) -> Tensor:
