@@ -95,7 +95,7 @@ def files(folder):
 def test_it_is_listed_and_its_section_completes():
     assert ESTIMATORS["approximate"] is Approximate
     section = config.part("estimators", {"type": "approximate", "fidelity": {"epochs": 2}}, "estimators.0")
-    assert section["calibration"] == 512 and section["correction"] == "statistics" and "folder" not in section
+    assert section["calibration"] == 512 and section["correction"] == "auto" and "folder" not in section
     assert Approximate().values == ("error", "loss", "float_error", "images")
     assert Approximate(finetune=1).values[-1] == "own_images"
 

@@ -206,7 +206,7 @@ class TestSearch:
     def test_the_float_network_is_left_as_it_was(self, network, tuning):
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         network.train()
-        made = frugalnas.approximate(network, *tuning, FEW, trials=6, correction="batch_norm").network()
+        made = frugalnas.approximate(network, *tuning, FEW, trials=6, correction="statistics").network()
         assert network.training and network[1].training and not made.training
         network.eval()
         made.train()(tuning[0])

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from frugalnas.assign.space import Assignments, Layer, energy
-from frugalnas.core import Candidate, Genotype, InputError, Space, nearest
+from frugalnas.core import Candidate, Genotype, InputError, Space
 from frugalnas.layers.approximated import (
+    Correction,
     approximated,
-    correct_bias,
+    check_correction,
+    correct,
     layers_of,
     multiplications,
     ranges,
-    re_estimate,
 )
 from frugalnas.multipliers import Multiplier
 from frugalnas.tasks.classification import scores
 
-Correction = Literal["bias", "batch_norm", "none"]
 WITHIN = "energy_within"  # the energy as the search minimises it
-CALIBRATION, CORRECTION = 256, 100  # images, the first ones, that ranges and corrections are taken from
+CALIBRATION = 256  # images, the first ones, that ranges and corrections are taken from
 LOOK, HOPELESS = 250, 0.1  # images after which a network is given up whose error is so much beyond the reach
 
 
@@ -33,22 +33,18 @@ LOOK, HOPELESS = 250, 0.1  # images after which a network is given up whose erro
 class Subject:
     """A trained float network with images (N, C, H, W) as it takes them, float32, and their labels (N,), int64.
 
-    `batch`: images at once. `correction`: what is done for a network with other multipliers, without labels: "bias"
-    adds to each channel what its products lose on average, "batch_norm" measures the statistics of batch normalisation
-    anew. Raises InputError.
+    `batch`: images at once. `correction`: what is done for a network with other multipliers, without labels: see
+    `layers.approximated.correct`. Raises InputError.
     """
 
     network: nn.Module
     images: Tensor
     labels: Tensor
     batch: int = 100
-    correction: Correction = "bias"
+    correction: Correction = "auto"
 
     def __post_init__(self) -> None:
-        if self.correction not in get_args(Correction):
-            raise InputError(
-                f"unknown correction {self.correction!r}: {nearest(self.correction, get_args(Correction))}"
-            )
+        check_correction(self.correction)
         if self.images.ndim != 4 or not self.images.is_floating_point() or not len(self.images):
             shape = tuple(self.images.shape)
             raise InputError(
@@ -84,10 +80,7 @@ class Subject:
         """A copy of the network with these multipliers in its layers, corrected, in evaluation mode."""
         with torch.inference_mode(False):  # whose tensors could not be trained
             made = approximated(self.network, chosen, self.ranges).eval()
-            if self.correction == "bias":
-                correct_bias(made, self.first(CORRECTION))
-            elif self.correction == "batch_norm":
-                re_estimate(made, self.first(CALIBRATION))
+            correct(made, self.first(CALIBRATION), self.correction)
             return made
 
     def rated(self, network: nn.Module) -> dict[str, float]:

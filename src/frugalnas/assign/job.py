@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas import __version__
-from frugalnas.assign.estimate import Correction
 from frugalnas.assign.search import Settings
 from frugalnas.assign.space import default_multipliers, ordered, twins
 from frugalnas.core import InputError
+from frugalnas.layers.approximated import Correction
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import find
 from frugalnas.schema import construct, difference, filled
@@ -42,7 +42,7 @@ class Job:
     images: int = 1000
     finetune: int = 0
     activity: bool = False
-    correction: Correction = "bias"
+    correction: Correction = "auto"
 
     def __post_init__(self) -> None:
         for name, least in (("images", 1), ("finetune", 0)):

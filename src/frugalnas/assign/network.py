@@ -10,11 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from frugalnas.assign.estimate import Correction, Subject
+from frugalnas.assign.estimate import Subject
 from frugalnas.assign.outcome import Approximated
 from frugalnas.assign.search import Progress, Settings, search
 from frugalnas.assign.space import Assignments, default_multipliers, ordered
 from frugalnas.core import InputError
+from frugalnas.layers.approximated import Correction
 from frugalnas.model import Model
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import find
@@ -31,7 +32,7 @@ def approximate(
     minutes: float | None = None,
     seed: int = 0,
     batch: int = 100,
-    correction: Correction = "bias",
+    correction: Correction = "auto",
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Approximated:

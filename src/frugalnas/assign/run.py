@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from frugalnas.assign.estimate import CORRECTION, Subject
+from frugalnas.assign.estimate import CALIBRATION, Subject
 from frugalnas.assign.files import write_assignment
 from frugalnas.assign.job import Job, begin, budgeted, listed, read
 from frugalnas.assign.network import assigned
@@ -151,7 +151,7 @@ def _finished(job: Job, out: Path, model: Model, found: Approximated, part: Shar
 
 def _activity(found: Approximated, network: nn.Module, exact: nn.Module) -> dict[str, Any]:
     """Power of one multiplier of each layer in mW for the operands that it has, and the relative energy by these."""
-    batches = found.subject.first(CORRECTION)
+    batches = found.subject.first(CALIBRATION)
     powers, least = activity(network, batches), activity(exact, batches)
     spent = {layer.name: layer.multiplications for layer in found.space.layers}
     sums = [sum(spent[name] * power for name, power in each.items()) for each in (powers, least)]

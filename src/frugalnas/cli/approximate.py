@@ -49,9 +49,9 @@ def approximate(
     images: Annotated[int, typer.Option(help="Validation images that assignments are compared on.")] = 1000,
     finetune: Annotated[int, typer.Option(help="Epochs of training the chosen network, with its multipliers.")] = 0,
     correction: Annotated[
-        Literal["bias", "batch_norm", "none"],
+        Literal["auto", "statistics", "bias", "both", "none"],
         typer.Option(help="How to make up for the mean of what multipliers take off, before any training."),
-    ] = "bias",
+    ] = "auto",
     activity: Annotated[
         bool, typer.Option("--activity", help="Say the energy also for the operands that the layers really have.")
     ] = False,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -28,27 +27,24 @@ from frugalnas.core import (
     InputError,
     Space,
     Trainable,
-    nearest,
     trial_seed,
 )
-from frugalnas.layers.approximated import approximated, assigned, correct_bias, ranges, re_estimate
+from frugalnas.layers.approximated import (
+    Correction,
+    approximated,
+    assigned,
+    check_correction,
+    correct,
+    ranges,
+)
 from frugalnas.multipliers.library import exact, find
+from frugalnas.spaces.multiplied import Assigning
 from frugalnas.tasks.checkpoint import packed_weights, unpack_weights
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.kept import WEIGHTS, alone, file_of, keep
 
-Correction = Literal["statistics", "bias", "both", "none"]
 CALIBRATED = 64  # images at a time when calibrating
 _LOSS = "candidates that differ only in their multipliers will each train anew"
-
-
-@runtime_checkable
-class Assigning(Protocol):
-    """A space whose genotypes name the multipliers of their networks."""
-
-    def assignment(self, genotype: Genotype) -> tuple[tuple[int, str], ...]:
-        """For the nodes of the graph that multiply: their number, and the name of their multiplier."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,8 +52,8 @@ class Approximate:
     """The error of a quantised network with the multipliers that its genotype names, after training it in float.
 
     `fidelity`: how to train. `calibration`: training images that the ranges of activations are measured on, stratified,
-    the same for all candidates; they are fixed then. `correction` of what the multipliers shift: "statistics" measures
-    those of the batch normalisations anew, "bias" corrects the mean of every output channel, "both" the bias first.
+    the same for all candidates; they are fixed then. `correction` of what the multipliers shift: see
+    `layers.approximated.correct`.
     `finetune`: epochs of training through the approximate forward pass, at a learning rate that falls from
     `finetune_lr`. In a space without multiplier genes all products are exact.
 
@@ -70,7 +66,7 @@ class Approximate:
     task: Classification = field(default_factory=Classification)
     fidelity: Fidelity = field(default_factory=Fidelity)
     calibration: int = 512
-    correction: Correction = "statistics"
+    correction: Correction = "auto"
     finetune: int = 0
     finetune_lr: float = 0.005
     folder: Path | None = None
@@ -79,9 +75,7 @@ class Approximate:
         for name, least in (("calibration", 2), ("finetune", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"approximate.{name} = {getattr(self, name)}: expected {least} or more")
-        if self.correction not in get_args(Correction):
-            known = get_args(Correction)
-            raise InputError(f"approximate.correction = {self.correction!r}: {nearest(self.correction, known)}")
+        check_correction(self.correction)
         if not 0 < self.finetune_lr < float("inf"):
             raise InputError(f"approximate.finetune_lr = {self.finetune_lr}: expected a positive number")
 
@@ -145,10 +139,7 @@ class Approximate:
         batches = self._calibration()
         found = ranges(network, batches, signed)
         made = approximated(network, assigned(found, nodes, exact(signed)), found)
-        if self.correction in ("bias", "both"):
-            correct_bias(made, batches)
-        if self.correction in ("statistics", "both"):
-            re_estimate(made, batches)
+        correct(made, batches, self.correction)
         return made
 
     def _calibration(self) -> list[Tensor]:

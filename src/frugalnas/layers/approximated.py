@@ -1,8 +1,8 @@
 """Whole networks with approximate multipliers: calibrated, converted, and put right where multiplying shifted them.
 
 The order of things: `ranges` of the trained float network, `approximated`, then `correct_bias` or `re_estimate`, then
-perhaps some training through the approximate forward pass, for which any training loop will do. `batches` are always
-normalised images, one float tensor (N, C, H, W) or several.
+perhaps some training through the approximate forward pass, for which any training loop will do. `correct` chooses
+between the corrections. `batches` are always normalised images, one float tensor (N, C, H, W) or several.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from frugalnas.layers.straight_through import Gradient
 from frugalnas.multipliers import Multiplier
 
 Batches = Tensor | Sequence[Tensor]
+Correction = Literal["auto", "statistics", "bias", "both", "none"]
 _FLOAT = (nn.Conv2d, DepthwiseConv2d, nn.Linear)
 _APPROXIMATE = (ApproximateConv2d, ApproximateLinear)
 _BINS = 4096  # of the histogram of a layer's inputs
@@ -152,6 +154,27 @@ def approximate_layers(network: nn.Module) -> dict[str, ApproximateConv2d]:
         for name, module in found.items()
         if id(module) not in inner
     }
+
+
+def check_correction(correction: str) -> None:
+    """Raise InputError, with the nearest, for what is no `Correction`."""
+    if correction not in get_args(Correction):
+        raise InputError(f"unknown correction {correction!r}: {nearest(correction, get_args(Correction))}")
+
+
+def correct(network: nn.Module, batches: Batches, correction: Correction = "auto") -> None:
+    """Put right, without labels, what its multipliers shifted in a converted network.
+
+    "statistics" is `re_estimate`, "bias" `correct_bias`, "both" the bias first. "auto" is "statistics" where there are
+    batch normalisations, which recovers more, else "bias".
+    """
+    check_correction(correction)
+    if correction == "auto":
+        correction = "statistics" if any(isinstance(each, _BatchNorm) for each in network.modules()) else "bias"
+    if correction in ("bias", "both"):
+        correct_bias(network, batches)
+    if correction in ("statistics", "both"):
+        re_estimate(network, batches)
 
 
 @torch.no_grad()

@@ -5,34 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Protocol, runtime_checkable
 
 from frugalnas.core import Genotype
 from frugalnas.layers import plan
 from frugalnas.layers.cost import count
-from frugalnas.layers.graph import Graph, merged
+from frugalnas.layers.graph import merged
 from frugalnas.objectives.energy import power_of
 from frugalnas.report.text import amount
+from frugalnas.spaces.multiplied import Assigning
 
 _ROW, _TOP, _FOOT = 22, 44, 8  # heights in pixels
 _NAME, _KIND, _BAR, _WORDS, _END = 0, 176, 352, 628, 840  # where the columns begin
 _MOST_LETTERS = 25  # of a name or a kind; of a longer name the end tells more
 _BAR_INK, _EDGE, _QUIET, _INK = "#0b5cad", "#a9b4c2", "#5a6878", "#1c2733"
-
-
-@runtime_checkable
-class Assigning(Protocol):
-    """A space whose genotypes choose multipliers: `assignment` gives those of the nodes of `network` that multiply.
-
-    `multipliers` are what they choose among, the exact one first; () where all are exact.
-    """
-
-    @property
-    def multipliers(self) -> tuple[str, ...]: ...
-
-    def assignment(self, genotype: Genotype) -> tuple[tuple[int, str], ...]: ...
-
-    def network(self, genotype: Genotype) -> Graph: ...
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from frugalnas.core import Genotype, InputError
 from frugalnas.drawing import svg_of
 from frugalnas.record import Record, reasons, trainings
 from frugalnas.report.effort import Growth, agreement, costs, duration, growth
-from frugalnas.report.multiplier_map import Assigning, loads_of, svg_of_loads
+from frugalnas.report.multiplier_map import loads_of, svg_of_loads
 from frugalnas.report.text import TITLES, amount, amounts, by_rung
 from frugalnas.spaces.architecture import Architecture
+from frugalnas.spaces.multiplied import Assigning
 
 MOST_DRAWN = 200  # networks of the front whose cells are in the page
 _MEANING = (

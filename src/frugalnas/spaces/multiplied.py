@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from frugalnas.core import InputError
+from frugalnas.core import Genotype, InputError
+from frugalnas.layers.graph import Graph
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import exact, find
 from frugalnas.spaces.checks import shown
 
 SWAP = "swap"  # behind a + in the name of a multiplier: its operands are exchanged
 MOST_NAME = 300  # characters
+
+
+@runtime_checkable
+class Assigning(Protocol):
+    """A space whose genotypes choose multipliers: `assignment` gives those of the nodes of `network` that multiply.
+
+    `multipliers` are what they choose among, the exact one first; () where all are exact.
+    """
+
+    @property
+    def multipliers(self) -> tuple[str, ...]: ...
+
+    def assignment(self, genotype: Genotype) -> tuple[tuple[int, str], ...]: ...
+
+    def network(self, genotype: Genotype) -> Graph: ...
 
 
 @dataclass(frozen=True)
