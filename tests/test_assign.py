@@ -32,6 +32,7 @@ from frugalnas.model import Model
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import exact, find, usual
 from frugalnas.spaces.architecture import Architecture
+from frugalnas.spaces.cgp import CGPSpace
 from frugalnas.spaces.nasbench201 import NasBench201
 from frugalnas.strategies.nsga2 import NSGA2
 from frugalnas.tasks.augment import Normalise
@@ -89,6 +90,37 @@ def tuning():
 def found(network, tuning):
     chosen = assign.twins([find(name) for name in FEW])
     return frugalnas.approximate(network, *tuning, chosen, trials=20, max_loss=0.05)
+
+
+class TestEvolved:
+    """Networks whose genotypes name multipliers."""
+
+    SPACE = CGPSpace(rows=2, cols=3, levels_back=3, multipliers=("8s-0-0-0", *FEW), channels=4, classes=4, resolution=8)
+
+    def model(self):
+        rng = np.random.default_rng(3)
+        names = set()
+        while len(names) < 2:  # so that the assignment is none of those that are alike in all layers
+            genotype = tuple(rng.integers(self.SPACE.domains).tolist())
+            names = {name for _, name in self.SPACE.assignment(genotype)}
+        torch.manual_seed(0)
+        made, ones = Architecture(self.SPACE, genotype), torch.ones(3)
+        return Model(made, self.SPACE.build(genotype).eval(), ("a", "b", "c", "d"), Normalise(0 * ones, ones))
+
+    def test_the_search_begins_with_the_multipliers_that_a_network_evolved_with(self):
+        model, pixels = self.model(), torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
+        found = frugalnas.approximate(model, pixels, torch.arange(20) % 4, trials=2)
+        nodes = dict(self.SPACE.assignment(model.architecture.genotype))
+        for name, multiplier in found.assignment(1).items():
+            node = name.split(".")[1] if name.startswith("nodes.") else "classifier"
+            meant = find(nodes[int(node)]) if node != "classifier" else exact(True)
+            assert multiplier.sha256 == meant.sha256
+        assert len({one.sha256 for one in found.assignment(1).values()}) > 1
+
+    def test_multipliers_that_may_not_be_chosen_are_not_begun_with(self):
+        model, pixels = self.model(), torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8)
+        found = frugalnas.approximate(model, pixels, torch.arange(20) % 4, ["8s-4-4-0"], trials=2)
+        assert {one.name for one in found.assignment(1).values()} == {"8s-4-4-0"}
 
 
 class TestAssignments:

@@ -10,7 +10,7 @@ from typing import Any
 
 from frugalnas import __version__
 from frugalnas.assign.search import Settings
-from frugalnas.assign.space import default_multipliers, ordered, twins
+from frugalnas.assign.space import ordered, twins
 from frugalnas.core import InputError
 from frugalnas.layers.approximated import Correction
 from frugalnas.multipliers import Multiplier
@@ -58,8 +58,6 @@ def listed(job: Job) -> tuple[Multiplier, ...]:
     A word is a name that the library knows, or a file; FILE=MILLIWATTS gives the power that a table alone does not say.
     Raises InputError.
     """
-    if not job.multipliers:
-        return default_multipliers()
     found = []
     for word in job.multipliers:
         name, sign, power = word.rpartition("=")

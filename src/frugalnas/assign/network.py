@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,12 @@ from frugalnas.assign.search import Progress, Settings, search
 from frugalnas.assign.space import Assignments, default_multipliers, ordered
 from frugalnas.core import InputError
 from frugalnas.layers.approximated import Correction
+from frugalnas.layers.approximated import assigned as of_nodes
 from frugalnas.model import Model
 from frugalnas.multipliers import Multiplier
-from frugalnas.multipliers.library import find
+from frugalnas.multipliers.library import exact, find
+from frugalnas.spaces.architecture import Architecture
+from frugalnas.spaces.multiplied import Assigning
 
 
 def approximate(
@@ -38,6 +41,8 @@ def approximate(
 ) -> Approximated:
     """Assign a multiplier to each Conv2d and Linear so that the network takes little power and stays accurate.
 
+    A `Model` whose architecture evolved together with multipliers begins with these.
+
     `network`: any trained module that gives logits (N, classes), or a `Model`. `images`: for a module float
     (N, C, H, W) as it takes them, for a `Model` uint8 (N, C, H, W); `labels` (N,): class numbers. These images choose
     the assignment, so that they must not be those that it is tested on. `multipliers`: values, or names that
@@ -52,23 +57,36 @@ def approximate(
     module = network.network if isinstance(network, Model) else network
     subject = Subject(module, pixels, _tensor(labels).long(), batch, correction)
     settings = Settings(max_loss, trials, minutes, seed)
-    return assigned(subject, multipliers, settings, None if out is None else Path(out), progress)
+    known = None if multipliers is None else [find(one) if isinstance(one, str) else one for one in multipliers]
+    own = evolved(network.architecture, subject) if isinstance(network, Model) else {}
+    return assigned(subject, known, own, settings, None if out is None else Path(out), progress)
+
+
+def evolved(architecture: Architecture, subject: Subject) -> dict[str, Multiplier]:
+    """The multiplier of each layer by its name that the genotype has genes of; {} where it has none."""
+    space = architecture.space
+    if not isinstance(space, Assigning) or not space.multipliers:
+        return {}
+    nodes = {node: find(name) for node, name in space.assignment(architecture.genotype)}
+    others = exact(all(find(space.multipliers[0]).signed))
+    return of_nodes([layer.name for layer in subject.layers], nodes, others)
 
 
 def assigned(
     subject: Subject,
-    multipliers: Sequence[Multiplier | str] | None,
+    multipliers: Sequence[Multiplier] | None,
+    own: Mapping[str, Multiplier],
     settings: Settings,
     folder: Path | None,
     progress: Progress | None,
 ) -> Approximated:
-    """The search, with its journal in `folder`, and what it found."""
-    if multipliers is None:
-        known = default_multipliers()
-    else:
-        known = ordered([find(one) if isinstance(one, str) else one for one in multipliers])
-    space = Assignments(subject.layers, known)
-    study, ended = search(subject, space, settings, folder, progress)
+    """The search, with its journal in `folder`, and what it found.
+
+    `multipliers`: None are the usual ones and those of `own`, the assignment that the network was made with, if any.
+    """
+    known = default_multipliers() if multipliers is None else multipliers
+    space = Assignments(subject.layers, ordered([*known, *(own.values() if multipliers is None else ())]))
+    study, ended = search(subject, space, settings, folder, progress, space.genotype(own))
     return Approximated(subject, space, settings, tuple(study.trials), ended)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from frugalnas.assign.estimate import CALIBRATION, Subject
 from frugalnas.assign.files import write_assignment
 from frugalnas.assign.job import Job, begin, budgeted, listed, read
-from frugalnas.assign.network import assigned
+from frugalnas.assign.network import assigned, evolved
 from frugalnas.assign.outcome import Approximated
 from frugalnas.assign.page import page_of
 from frugalnas.assign.search import Progress
@@ -72,16 +72,19 @@ def run(job: Job, out: Path, watch: Watch = UNWATCHED) -> Assigned:
     """
     job = replace(job, data=absolute(job.data), model=str(Path(job.model).resolve()))
     refuse_among_images(job.data, out)
-    model, multipliers = Model.load(job.model), listed(job)
+    model, multipliers = Model.load(job.model), listed(job) if job.multipliers else None
     part, images = _tuning(job, model)
     with locked(out / LOCK, f"{out} is open in another process"):
         begin(out, job)
-        watch.say(f"search    {len(images):,} {part} images, {len(multipliers)} multipliers, in {out}")
         subject = _subject(job, model, images)
+        own = evolved(model.architecture, subject)
+        which = "the usual" if multipliers is None else f"{len(multipliers)}"
+        also = ", from those that it evolved with" if own else ""
+        watch.say(f"search    {len(images):,} {part} images, {which} multipliers{also}, in {out}")
         try:
             with watch.search(job.settings.trials) as progress:
                 settings = replace(job.settings, source=Path(job.data.source).name)
-                found = assigned(subject, multipliers, settings, out / SEARCH, progress)
+                found = assigned(subject, multipliers, own, settings, out / SEARCH, progress)
             return _finished(job, out, model, found, part, watch)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped, go on with: frugalnas resume {out}") from None

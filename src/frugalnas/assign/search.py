@@ -15,7 +15,7 @@ from torch import Tensor
 from frugalnas import __version__
 from frugalnas.assign.estimate import WITHIN, OnImages, Subject
 from frugalnas.assign.space import Assignments, energy, relative_energy
-from frugalnas.core import InputError, Objective, Problem
+from frugalnas.core import Genotype, InputError, Objective, Problem
 from frugalnas.distribute import InProcess
 from frugalnas.store import JOURNAL, Journal
 from frugalnas.strategies.nsga2 import NSGA2
@@ -60,9 +60,11 @@ def search(
     settings: Settings,
     folder: Path | None = None,
     progress: Progress | None = None,
+    own: Genotype | None = None,
 ) -> tuple[Study, str]:
     """Rate assignments until a budget of `settings` ends it; which one that was is the second value.
 
+    `own`: an assignment that the network was made with, to begin with beside those of one multiplier for all layers.
     With a `folder` its journal is there, and an earlier session's is gone on with. Raises InputError where that is of
     another network, other images, multipliers or settings.
     """
@@ -76,7 +78,7 @@ def search(
         ),
         (OnImages(subject, space, settings.reach * settings.max_loss),),
     )
-    first = space.uniform
+    first = space.uniform if own is None else tuple(dict.fromkeys((*space.uniform[:1], own, *space.uniform[1:])))
     strategy = NSGA2(
         space,
         ("error", WITHIN),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,6 +58,12 @@ class Assignments:
     def named(self, genotype: Genotype) -> dict[str, Multiplier]:
         """The multiplier of each layer by its name."""
         return {layer.name: self.multipliers[gene] for layer, gene in zip(self.layers, genotype, strict=True)}
+
+    def genotype(self, chosen: Mapping[str, Multiplier]) -> Genotype | None:
+        """The inverse of `named`; None where a layer has none in `chosen`, or one that is not to choose from."""
+        places = {multiplier.sha256: place for place, multiplier in enumerate(self.multipliers)}
+        genes = [places.get(chosen[each.name].sha256, -1) if each.name in chosen else -1 for each in self.layers]
+        return None if -1 in genes else tuple(genes)
 
     @property
     def multiplications(self) -> int:
