@@ -107,9 +107,14 @@ def _narrow_sums(x, weights, columns, groups, offsets, steps, out):  # type: ign
                 for r in range(rows):
                     a, b = pixels[offsets[k] + r * steps[0] :], pixels[offsets[k + 1] + r * steps[0] :]
                     c, d = pixels[offsets[k + 2] + r * steps[0] :], pixels[offsets[k + 3] + r * steps[0] :]
-                    for p in range(cols):
-                        i = p * step
-                        total[r, p] += one[a[i]] + two[b[i]] + three[c[i]] + four[d[i]]
+                    row = total[r]
+                    if step == 1:
+                        for p in range(cols):
+                            row[p] += one[a[p]] + two[b[p]] + three[c[p]] + four[d[p]]
+                    else:
+                        for p in range(cols):
+                            i = p * step
+                            row[p] += one[a[i]] + two[b[i]] + three[c[i]] + four[d[i]]
             for k in range(whole, count):
                 one = columns[weights[o, k]]
                 for r in range(rows):
