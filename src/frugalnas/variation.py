@@ -15,6 +15,7 @@ import numpy as np
 from frugalnas.core import Bounded, Candidate, Genotype, Ordinal, Space, Trainable
 
 REDRAWS = 100  # at most, for a genotype that is viable, or whose network is another one
+UNSEEN = 0.3  # the chance of a gene to change that training does not see: such a change costs no training
 
 
 def bred_anew(
@@ -180,14 +181,14 @@ def mutate_neutral(rng: np.random.Generator, genotype: Genotype, space: Space, p
 def mutate_untrained(
     rng: np.random.Generator, genotype: Genotype, space: Space, probability: float, attempts: int = REDRAWS
 ) -> Genotype:
-    """`mutate_forced`, of which only what training does not see takes place: the child has its parent's weights.
+    """A child with its parent's weights: genes that training does not see change, each with the chance UNSEEN.
 
-    Where the space does not tell, or no such change is found, it is `mutate_forced`.
+    Where the space does not tell, or no such change is found, it is `mutate_forced` with `probability`.
     """
     if isinstance(space, Trainable):
         before = space.canonical(genotype)
         for _ in range(attempts):
-            child = _mutate_within(rng, genotype, space, probability, space.trained)
+            child = _mutate_within(rng, genotype, space, UNSEEN, space.trained)
             if space.canonical(child) != before:
                 return child
     return mutate_forced(rng, genotype, space, probability, attempts)
