@@ -14,6 +14,7 @@ from frugalnas.layers.approximate import ApproximateConv2d, ApproximateLinear
 from frugalnas.layers.approximated import (
     approximate_layers,
     approximated,
+    correct,
     correct_bias,
     exact_output,
     layers_of,
@@ -313,3 +314,19 @@ def test_a_converted_network_is_the_same_after_its_weights_were_saved_and_loaded
     assert not torch.equal(again(sample[0]), expected)
     again.load_state_dict(made.state_dict())
     assert torch.equal(again(sample[0]), expected)
+
+
+def test_the_correction_by_default_is_the_one_that_a_network_has_the_numbers_for(trained, sample):
+    def corrected(network, correction):
+        made = everywhere(network, sample, Multiplier.family(3, 3, 0))
+        correct(made, sample, correction)
+        return state(made)
+
+    plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)).eval()
+    kinds = ("none", "statistics", "bias", "both")
+    for network, expected in ((trained, "statistics"), (plain, "bias")):
+        found = {kind: corrected(network, kind) for kind in kinds}
+        assert same(corrected(network, "auto"), found[expected]) and not same(found["none"], found[expected])
+        assert same(found["both"], found["bias"]) == (network is plain)
+    with pytest.raises(InputError, match="unknown correction 'statistic': did you mean 'statistics'?"):
+        correct(plain, sample, "statistic")
