@@ -260,6 +260,27 @@ def test_forced_neutral_and_untrained_mutations_keep_what_they_say(seed):
     assert other[0] == parent[0] and other[1] != parent[1]
 
 
+def test_half_of_the_untrained_mutations_give_one_level_to_many_genes():
+    class Scales:
+        """The first gene is trained, ten others are places on a scale."""
+
+        domains = (9, *[100] * 10)
+        ordinal = frozenset(range(1, 11))
+
+        def canonical(self, genotype):
+            return genotype
+
+        def trained(self, genotype):
+            return genotype[:1]
+
+    rng, alike = generator(0), 0
+    for _ in range(400):
+        child = mutate_untrained(rng, (4, *[0] * 10), Scales(), 0.3)
+        assert child[0] == 4 and any(child[1:])
+        alike += any(child[1:].count(level) > 2 for level in {*child[1:]} - {0, 1})  # 1 is what steps lead to
+    assert 150 < alike < 250
+
+
 def test_genes_without_effect_drift_along():
     rng, space = generator(0), Folded()
     assert {mutate_forced(rng, (1, 1, 0), space, 0.3)[2] for _ in range(200)} == {0, 1, 2, 3}

@@ -175,35 +175,46 @@ def mutate_forced(
 
 def mutate_neutral(rng: np.random.Generator, genotype: Genotype, space: Space, probability: float) -> Genotype:
     """`mutate_points`, of which only what leaves the network as it is takes place: the drift of a parent that stays."""
-    return _mutate_within(rng, genotype, space, probability, space.canonical)
+    drawn = mutate_points(rng, genotype, space.domains, probability, _ordinal(space))
+    return _where_kept(genotype, drawn, space.canonical)
 
 
 def mutate_untrained(
     rng: np.random.Generator, genotype: Genotype, space: Space, probability: float, attempts: int = REDRAWS
 ) -> Genotype:
-    """A child with its parent's weights: genes that training does not see change, each with the chance UNSEEN.
+    """A child with its parent's weights: of genes that training does not see, each changes with the chance UNSEEN.
 
-    Where the space does not tell, or no such change is found, it is `mutate_forced` with `probability`.
+    Half of these children have one level on about half of the genes that are places on a scale besides: such as one
+    multiplier in about half of the layers. Where the space does not tell what training sees, or no such change is
+    found, it is `mutate_forced` with `probability`.
     """
     if isinstance(space, Trainable):
-        before = space.canonical(genotype)
+        before, ordinal = space.canonical(genotype), _ordinal(space)
         for _ in range(attempts):
-            child = _mutate_within(rng, genotype, space, UNSEEN, space.trained)
+            drawn = mutate_points(rng, genotype, space.domains, UNSEEN, ordinal)
+            child = _where_kept(genotype, drawn, space.trained)
             if space.canonical(child) != before:
-                return child
+                levelled = genotype
+                if rng.random() < 0.5:
+                    levelled = _where_kept(child, _levelled(rng, child, space.domains, ordinal), space.trained)
+                return child if space.canonical(levelled) == before else levelled
     return mutate_forced(rng, genotype, space, probability, attempts)
 
 
-def _mutate_within(
-    rng: np.random.Generator,
-    genotype: Genotype,
-    space: Space,
-    probability: float,
-    kept: Callable[[Genotype], Genotype],
+def _levelled(
+    rng: np.random.Generator, genotype: Genotype, domains: tuple[int, ...], ordinal: Collection[int]
 ) -> Genotype:
-    """`mutate_points`, of which only those changes take place that leave as it is what `kept` makes of a genotype."""
+    """One level, drawn at random, for about half of the genes of `ordinal`."""
+    level, chosen = rng.random(), (rng.random(len(genotype)) < 0.5).tolist()
+    return tuple(
+        int(level * size) if chosen[i] and i in ordinal else gene
+        for i, (gene, size) in enumerate(zip(genotype, domains, strict=True))
+    )
+
+
+def _where_kept(genotype: Genotype, drawn: Genotype, kept: Callable[[Genotype], Genotype]) -> Genotype:
+    """`genotype` with those genes of `drawn` that leave as it is what `kept` makes of it, one after the other."""
     before = kept(genotype)
-    drawn = mutate_points(rng, genotype, space.domains, probability, _ordinal(space))
     for place, (old, new) in enumerate(zip(genotype, drawn, strict=True)):
         if new != old:
             moved = (*genotype[:place], new, *genotype[place + 1 :])

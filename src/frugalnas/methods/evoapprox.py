@@ -9,7 +9,7 @@ parameters, and the energy of multiplications. A genotype is a network of Cartes
 multiplier for each layer, see `spaces/cgp.py`; children are mutated until their network changes, and genes without
 effect drift. `estimators/approximate.py` says how a candidate is rated: one that differs from an earlier one only in
 multipliers has its trained weights and costs no training. The first generation is exact, and two mutations in five
-change multipliers only, about three in ten of them at a time.
+change multipliers only, some of them or about half to the same one.
 
 Presets
 - `laptop`: a grid of 3 x 8 nodes and ten multipliers, at a size that two CPU cores finish in minutes.
