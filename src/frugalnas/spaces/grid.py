@@ -132,9 +132,9 @@ class Grid:
 
         Nodes keep their column and fill it from the first row, sorted by what they are and read; a sum reads the
         lower id first. Genes without effect are 0. So genotypes that differ in these, in the rows of nodes or in
-        inactive nodes have the same blocks. Those that differ in the columns of nodes have not, nor those that differ in
-        the order of two nodes of a column that are and read the same (their multipliers and readers may differ), nor in
-        nodes that do nothing (an identity; pooling of a map that is small already).
+        inactive nodes have the same blocks. Those that differ in the columns of nodes have not, nor those that differ
+        in the order of two nodes of a column that are and read the same (their multipliers and readers may differ), or
+        in nodes that do nothing (an identity; pooling of a map that is small already).
         """
         new, blocks, column, filled = {0: 0}, list[Block](), -1, list[Block]()
         for number in [*self.active(genotype), 0]:
