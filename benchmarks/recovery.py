@@ -32,8 +32,8 @@ from frugalnas.layers.approximated import approximated, correct_bias, multiplica
 from frugalnas.layers.quantise import Range
 from frugalnas.layers.straight_through import Gradient
 from frugalnas.multipliers import Multiplier
-from frugalnas.multipliers.library import find
-from frugalnas.objectives.energy import layer_energies, relative_power
+from frugalnas.multipliers.library import find, relative_power
+from frugalnas.objectives.energy import layer_energies
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource
 from frugalnas.tasks.recipe import Recipe

@@ -77,10 +77,8 @@ def test_planes_by_numba_are_those_by_torch(seed, channels):
     kind = layer.ready().packed.planes
     dtype = kind.levels.dtype
     made = planes.planes_of(x, taken.inverse, taken.table, kind, dtype)
-    low, high = taken.low + taken.table.shift, taken.high + taken.table.shift
-    numbers = (taken.inverse, taken.zero_point + taken.table.shift + 0.5, low, high)
     by_torch = torch.empty(2, 3, 5, channels * kind.rank, dtype=dtype)
-    planes._by_torch(x.permute(0, 2, 3, 1), numbers, kind, by_torch)
+    planes._by_torch(planes.places(x.permute(0, 2, 3, 1), taken.inverse, taken.table), kind, by_torch)
     assert torch.equal(made, by_torch.permute(0, 3, 1, 2))
     at = (taken.codes(x) + taken.table.shift).long()
     assert torch.equal(made[:, :channels], kind.levels[0][at])

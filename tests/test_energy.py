@@ -16,9 +16,9 @@ from frugalnas.layers.approximate import ApproximateConv2d
 from frugalnas.layers.approximated import approximate_layers, approximated, assigned, multiplications, ranges
 from frugalnas.layers.depthwise import DepthwiseConv2d
 from frugalnas.multipliers import Multiplier
-from frugalnas.multipliers.library import find
+from frugalnas.multipliers.library import find, relative_power
 from frugalnas.objectives.count import COSTS, costs_of
-from frugalnas.objectives.energy import energy, layer_energies, power_of, relative_energy, relative_power
+from frugalnas.objectives.energy import energy, layer_energies, power_of, relative_energy
 from frugalnas.spaces.cgp import CGPSpace
 from frugalnas.spaces.nats_size import NatsSize
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from frugalnas.core import Fidelity, Genotype, InputError
 from frugalnas.multipliers import Multiplier
-from frugalnas.multipliers.library import exact, usual
-from frugalnas.objectives.energy import relative_power
+from frugalnas.multipliers.library import exact, relative_power, usual
 
 MOST_USUAL = 10  # of the library, apart from swapped twins
 

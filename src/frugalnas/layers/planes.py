@@ -39,12 +39,6 @@ def planes_of(
     Codes are rounded as `quantise.Range` defines; of a number that is not one it is the lowest.
     """
     n, channels, height, width = x.shape
-    numbers = (
-        inverse,
-        codes.place + 0.5,
-        float(codes.low + codes.shift),
-        float(codes.high + codes.shift),
-    )
     top, left = padding
     shape = (n, height + 2 * top, width + 2 * left, channels * planes.rank)
     made = torch.empty(shape, dtype=dtype, device=x.device)
@@ -52,9 +46,10 @@ def planes_of(
     if not lookup.available() or x.device.type != "cpu":
         if top or left:
             made.fill_(planes.zero)
-        _by_torch(flat, numbers, planes, made[:, top : top + height, left : left + width])
+        _by_torch(places(flat, inverse, codes), planes, made[:, top : top + height, left : left + width])
         return made.permute(0, 3, 1, 2)
     rows = flat.contiguous().numpy().reshape(n, height, width * channels)
+    numbers = (inverse, codes.place + 0.5, codes.low + codes.shift, codes.high + codes.shift)
     given = (rows, *map(np.float32, numbers), channels, planes.groups)
     out, frame = made.numpy(), (planes.zero, top, left)
     if planes.masks is None:
@@ -71,13 +66,11 @@ def planes_of(
     return made.permute(0, 3, 1, 2)
 
 
-def _by_torch(x: Tensor, numbers: tuple[float, ...], planes: Planes, made: Tensor) -> None:
-    """Into `made` (N, H, W, channels) the planes of x (N, H, W, C)."""
-    inverse, offset, low, high = numbers
-    places = torch.mul(x, inverse).add_(offset).nan_to_num_(low).clamp_(low, high).to(torch.uint8)
-    width = x.shape[3] // planes.groups
+def _by_torch(whole: Tensor, planes: Planes, made: Tensor) -> None:
+    """Into `made` (N, H, W, channels) the planes of places uint8 (N, H, W, C)."""
+    width = whole.shape[3] // planes.groups
     for group in range(planes.groups):
-        at = places[..., group * width : (group + 1) * width]
+        at = whole[..., group * width : (group + 1) * width]
         for r in range(planes.rank):
             into = made[..., (group * planes.rank + r) * width :][..., :width]
             if planes.masks is None:

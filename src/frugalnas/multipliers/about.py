@@ -27,18 +27,13 @@ def line(multiplier: Multiplier) -> str:
     errors, rank = multiplier.errors(), multiplier.rank
     cells = [
         f"{multiplier.power_mw:.4f} mW {multiplier.power_source:9}",
-        f"{relative(multiplier):.3f} of exact",
+        f"{library.relative_power(multiplier):.3f} of exact",
         f"MAE {errors.mae_percent:7.4f} %",
         f"WCE {errors.wce_percent:7.4f} %",
         f"rank {'-' if rank is None else rank}",
         *(names_of(multiplier)[:1]),
     ]
     return "  ".join(cells)
-
-
-def relative(multiplier: Multiplier) -> float:
-    """Power relative to the exact multiplier of two 8-bit operands, signed ones where its circuit has such."""
-    return multiplier.power_mw / library.exact(all(multiplier.signed)).power_mw
 
 
 def names_of(multiplier: Multiplier) -> list[str]:
@@ -62,7 +57,7 @@ def facts(multiplier: Multiplier) -> dict[str, Any]:
         "swapped": multiplier.swapped,
         "power_mw": multiplier.power_mw,
         "power_source": multiplier.power_source,
-        "relative_power": relative(multiplier),
+        "relative_power": library.relative_power(multiplier),
         "area_um2": multiplier.area_um2,
         "delay_ns": multiplier.delay_ns,
         "mae": errors.mae,

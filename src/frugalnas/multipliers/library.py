@@ -131,3 +131,8 @@ def usual(signed: bool = True, bits: int = BITS) -> tuple[Multiplier, ...]:
         if member.power_mw <= kept[-1].power_mw - least:
             kept.append(member)
     return tuple(kept)
+
+
+def relative_power(multiplier: Multiplier) -> float:
+    """The power of a multiplier as a share of that of the exact one of two 8-bit operands with its signedness."""
+    return multiplier.power_mw / exact(all(multiplier.signed)).power_mw

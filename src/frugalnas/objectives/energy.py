@@ -14,8 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from frugalnas.core import Genotype
 from frugalnas.layers.cost import Count
-from frugalnas.multipliers import Multiplier
-from frugalnas.multipliers.library import exact, find
+from frugalnas.multipliers.library import find, relative_power
 
 
 class CountedSpace(Protocol):
@@ -51,11 +50,6 @@ def relative_energy(space: CountedSpace, genotype: Genotype) -> float:
 def power_of(name: str) -> float:
     """The relative power of the multiplier that `multipliers.library` knows by this name. Raises InputError."""
     return relative_power(find(name))
-
-
-def relative_power(multiplier: Multiplier) -> float:
-    """The power of a multiplier as a share of the exact 8-bit one's that has its signedness."""
-    return multiplier.power_mw / exact(all(multiplier.signed)).power_mw
 
 
 def layer_energies(multiplications: Mapping[str, int], powers: Mapping[str, float]) -> dict[str, float]:
