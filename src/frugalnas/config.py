@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.core import InputError, nearest
-from frugalnas.distribute import ProcessPool
+from frugalnas.distribute import EXECUTORS
 from frugalnas.latency.settings import Latency
 from frugalnas.methods import METHODS
 from frugalnas.schema import Tree, as_table, construct, filled
@@ -37,6 +37,7 @@ _GIVEN = {
     "space": {"in_channels", "classes", "resolution"},
     "strategy": {"space", "objectives", "rungs", "weight_set"},
     "estimators": {"task", "space", "folder", "start"},
+    "executor": set(),
     "prescreen": {"inner", "space", "objectives", "ratings", "costs", "counts"},
 }
 
@@ -116,7 +117,7 @@ def changed(tree: Tree, *layers: Mapping[str, Any]) -> Tree:
 def complete(tree: Tree) -> Tree:
     """`tree` checked against the constructors it names, with their defaults filled in, as plain JSON values."""
     own = {field.name for field in dataclasses.fields(Settings)}
-    sections = {"data": DataSource, "executor": ProcessPool, "latency": Latency}
+    sections = {"data": DataSource, "latency": Latency}
     known = [*own, *sections, *_PARTS, "prescreen"]
     for key in tree:
         if key not in known:
@@ -132,6 +133,8 @@ def complete(tree: Tree) -> Tree:
             if not isinstance(given, list | tuple) or not given:
                 raise InputError("estimators: expected a list of at least one table, the cheapest first")
             result[section] = [part(section, entry, f"{section}.{i}") for i, entry in enumerate(given)]
+        elif section == "executor":
+            result[section] = part(section, {"type": "processes", **as_table(given or {}, section)}, section)
         else:
             result[section] = part(section, given, section)
     result["prescreen"] = _prescreen(tree.get("prescreen"), result["estimators"][0])
@@ -190,6 +193,7 @@ _PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "space": lambda: SPACES,
     "strategy": lambda: STRATEGIES,
     "estimators": _estimators,
+    "executor": lambda: dict(EXECUTORS),
 }
 
 

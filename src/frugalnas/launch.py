@@ -15,10 +15,10 @@ from typing import Any
 
 from frugalnas import __version__, config
 from frugalnas.core import InputError, Problem, Promoting, Strategy, Trial
-from frugalnas.distribute import Executor, ProcessPool
+from frugalnas.distribute import Executor
 from frugalnas.latency import cost as latency
 from frugalnas.pareto import evenly_spread, knee
-from frugalnas.parts import problem_of, strategy_of, table_of, task_of
+from frugalnas.parts import executor_of, problem_of, strategy_of, table_of, task_of
 from frugalnas.record import load
 from frugalnas.report import front_table, write_report
 from frugalnas.schema import Tree, construct
@@ -125,7 +125,7 @@ def begin(
     folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
     problem = problem_of(tree, table, folder.resolve())
     refuse_impossible(problem)
-    strategy, executor = strategy_of(tree, problem, folder.resolve()), executor or ProcessPool(**tree["executor"])
+    strategy, executor = strategy_of(tree, problem, folder.resolve()), executor or executor_of(tree)
     refuse_among_images(construct(DataSource, tree["data"]), folder)
     refuse_orphans(folder)
     task = task_of(tree)
@@ -179,7 +179,7 @@ def resume(
             )
         tree = config.changed(tree, config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers))
         strategy = strategy_of(tree, problem, Path(folder).resolve())
-        executor = executor or ProcessPool(**tree["executor"])
+        executor = executor or executor_of(tree)
     except BaseException:
         journal.close()
         raise

@@ -11,6 +11,7 @@ from typing import Any
 
 from frugalnas import config
 from frugalnas.core import IMAGES, OWN_IMAGES, Fidelity, InputError, Objective, Problem, Strategy, nearest
+from frugalnas.distribute import Executor
 from frugalnas.latency import cost as latency
 from frugalnas.latency.settings import Latency
 from frugalnas.latency.table import Table
@@ -30,6 +31,11 @@ _log = logging.getLogger(__name__)  # which, unless told otherwise, prints warni
 def task_of(tree: Tree) -> Any:
     """The task of a completed configuration, on its images, none of which is read yet."""
     return config.make("task", tree["task"], {"data": construct(DataSource, tree["data"])})
+
+
+def executor_of(tree: Tree) -> Executor:
+    """Where the candidates of a completed configuration are rated. Its workers start with it: it must be closed."""
+    return config.make("executor", tree["executor"], {})  # type: ignore[no-any-return]
 
 
 def space_of(tree: Tree) -> AnySpace:
