@@ -16,6 +16,7 @@ from scipy import stats
 
 from frugalnas import launch, rank, record, store
 from frugalnas.core import Candidate, InputError, Trial
+from frugalnas.distribute import InProcess
 from frugalnas.estimators import ESTIMATORS
 from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.rank.rungs import Rung, entries, placed
@@ -24,7 +25,7 @@ from frugalnas.strategies.every_rung import EveryRung
 from table import rows as table_rows
 from table import written
 from test_strategies import Tuples
-from tiny import OneProcess, images, run
+from tiny import images, one_process, run
 
 COUNT = 8
 SPACE = ("--set", "space.channels=2", "--set", "space.cells=1", "--set", "task.recipe.batch=8")
@@ -38,7 +39,7 @@ EVIL = "<script>alert('1')</script>"
 @pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "ProcessPool", OneProcess)
+        patch.setattr(launch, "executor_of", one_process)
         yield
 
 
@@ -317,7 +318,7 @@ class TestInterruptions:
     @staticmethod
     def stopped(monkeypatch, ratings, *arguments):
         """The exit code of a command that is interrupted after so many ratings."""
-        submit, left = OneProcess.submit, iter(range(ratings))
+        submit, left = InProcess.submit, iter(range(ratings))
 
         def interrupted(self, *task):
             if next(left, None) is None:
@@ -325,7 +326,7 @@ class TestInterruptions:
             return submit(self, *task)
 
         with monkeypatch.context() as patch:
-            patch.setattr(OneProcess, "submit", interrupted)
+            patch.setattr(InProcess, "submit", interrupted)
             return run(*arguments)
 
     def test_ctrl_c_says_how_to_go_on_and_the_files_end_the_same(
