@@ -13,7 +13,7 @@ from PIL import Image
 import frugalnas
 from frugalnas import FrugalClassifier, InputError, launch
 from frugalnas.fit import run as stages
-from tiny import images, one_process
+from tiny import OneProcess, images
 
 CORNERS = np.array(["top-left", "top-right", "bottom-left", "bottom-right"])
 PLAIN = {"batch": 16, "flip": False, "crop_padding": 0, "lr": 0.05}  # a mirrored corner is another one
@@ -28,7 +28,7 @@ QUICK: dict[str, Any] = {"minutes": None, "trials": 2, "epochs": 5, "limits": {"
 @pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "executor_of", one_process)
+        patch.setattr(launch, "ProcessPool", OneProcess)
         patch.setattr(stages, "SAMPLES", 20)  # a line about the space needs no more here
         yield
 

@@ -20,7 +20,7 @@ from PIL import Image
 import frugalnas
 from frugalnas import launch, store
 from frugalnas.catalogue import LISTINGS
-from tiny import SMALL, images, one_process, run
+from tiny import SMALL, OneProcess, images, run
 
 COMMAND = str(Path(sys.executable).with_name("frugalnas"))
 SEARCH = ("--trials", "14", "--workers", "2", "--seed", "3", *SMALL, "--set", "strategy.population=5")
@@ -40,7 +40,7 @@ def searched(tmp_path_factory):
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
     """Searches run in this process, in an empty folder with good images."""
-    monkeypatch.setattr(launch, "executor_of", one_process)
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "good.npz")
 

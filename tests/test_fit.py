@@ -24,7 +24,7 @@ from frugalnas.fit import run as stages
 from frugalnas.fit import settings
 from frugalnas.model import Model
 from frugalnas.tasks.data import DataSource, load_test
-from tiny import SMALL, images, one_process, run
+from tiny import SMALL, OneProcess, images, run
 
 QUICK = (
     *("--limit", "params=9000", "--trials", 3, "--epochs", 3, "--seed", 1, "--set", "strategy.population=4", *SMALL),
@@ -40,7 +40,7 @@ def fitting(*more: object, data: object, out: object = "out") -> tuple[object, .
 @pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "executor_of", one_process)
+        patch.setattr(launch, "ProcessPool", OneProcess)
         patch.setattr(stages, "SAMPLES", 20)  # a line about the space needs no more here
         yield
 
@@ -190,8 +190,8 @@ def test_a_fit_is_no_search(fitted, capsys):
 KILLABLE = """
 import sys
 from frugalnas import cli, launch
-from tiny import one_process
-launch.executor_of = one_process
+from tiny import OneProcess
+launch.ProcessPool = OneProcess
 cli.main()
 """
 

@@ -26,7 +26,7 @@ from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.tasks.loop import Normalise
 from test_latency import drawn, made_up, small_space
-from tiny import SMALL, images, one_process, run
+from tiny import SMALL, OneProcess, images, run
 
 RUNTIMES = ("torch", "onnxruntime")
 NEEDS = {"torch": ("torch",), "onnxruntime": ("onnx", "onnxruntime")}
@@ -173,7 +173,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def test_a_search_makes_its_own_table_and_its_front_is_measured_again(place, capsys, monkeypatch):
-    monkeypatch.setattr(launch, "executor_of", one_process)
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
     arguments = ("--data", place / "images.npz", *SMALL, "--set", "space.operations=['max_pool_3x3', 'sep_conv_3x3']")
     arguments += ("--set", "objectives=['error', 'latency_ms']", "--limit", "latency_ms<1000", "--trials", 4)
     assert run("search", *arguments, "--out", place / "run", "--json") == 0

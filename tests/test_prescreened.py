@@ -25,7 +25,7 @@ from frugalnas.strategies.prescreened import Prescreened, prefers
 from frugalnas.strategies.random import RandomSearch
 from frugalnas.study import Study
 from test_cli import complaint
-from tiny import SMALL, images, one_process, run
+from tiny import SMALL, OneProcess, images, run
 from toy import Digits, Listed, Noisy, total
 
 RNG = np.random.default_rng(0)
@@ -355,7 +355,7 @@ LOOK = '{type="random_weights", images=40, calibration=20, fidelity={width=2, de
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
     """Searches run in this process, in an empty folder with good images."""
-    monkeypatch.setattr(launch, "executor_of", one_process)
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "good.npz")
 

@@ -23,13 +23,12 @@ from scipy import stats
 
 from frugalnas import cli, config, launch, parts, proxies, record, store
 from frugalnas.core import Candidate, Fidelity, InputError, Trial, rng_for
-from frugalnas.distribute import InProcess
 from frugalnas.objectives.count import COSTS
 from frugalnas.proxies import findings as found_in
 from frugalnas.strategies.every_rung import EveryRung
 from frugalnas.variation import random_genotype
 from test_strategies import Tuples
-from tiny import images, one_process, run
+from tiny import OneProcess, images, run
 
 TINY = (
     *("--set", "space.channels=4", "--set", "space.cells=3", "--set", "task.recipe.batch=20", "--seed", 1),
@@ -43,7 +42,7 @@ EVIL = "<script>alert('1')</script>"
 @pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "executor_of", one_process)
+        patch.setattr(launch, "ProcessPool", OneProcess)
         yield
 
 
@@ -238,7 +237,7 @@ class TestInterruptions:
     @staticmethod
     def stopped(monkeypatch, trainings, *arguments):
         """The exit code of a command that is interrupted after so many trainings."""
-        submit, left = InProcess.submit, iter(range(trainings))
+        submit, left = OneProcess.submit, iter(range(trainings))
 
         def interrupted(self, *task):
             if next(left, None) is None:
@@ -246,7 +245,7 @@ class TestInterruptions:
             return submit(self, *task)
 
         with monkeypatch.context() as patch:
-            patch.setattr(InProcess, "submit", interrupted)
+            patch.setattr(OneProcess, "submit", interrupted)
             return run(*arguments)
 
     def test_ctrl_c_says_how_to_go_on_and_the_journal_ends_the_same(self, data, study, tmp_path, capsys, monkeypatch):

@@ -16,7 +16,6 @@ from scipy import stats
 
 from frugalnas import launch, rank, record, store
 from frugalnas.core import Candidate, InputError, Trial
-from frugalnas.distribute import InProcess
 from frugalnas.estimators import ESTIMATORS
 from frugalnas.estimators.random_weights import RandomWeights
 from frugalnas.rank.rungs import Rung, entries, placed
@@ -25,7 +24,7 @@ from frugalnas.strategies.every_rung import EveryRung
 from table import rows as table_rows
 from table import written
 from test_strategies import Tuples
-from tiny import images, one_process, run
+from tiny import OneProcess, images, run
 
 COUNT = 8
 SPACE = ("--set", "space.channels=2", "--set", "space.cells=1", "--set", "task.recipe.batch=8")
@@ -39,7 +38,7 @@ EVIL = "<script>alert('1')</script>"
 @pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "executor_of", one_process)
+        patch.setattr(launch, "ProcessPool", OneProcess)
         yield
 
 
@@ -318,7 +317,7 @@ class TestInterruptions:
     @staticmethod
     def stopped(monkeypatch, ratings, *arguments):
         """The exit code of a command that is interrupted after so many ratings."""
-        submit, left = InProcess.submit, iter(range(ratings))
+        submit, left = OneProcess.submit, iter(range(ratings))
 
         def interrupted(self, *task):
             if next(left, None) is None:
@@ -326,7 +325,7 @@ class TestInterruptions:
             return submit(self, *task)
 
         with monkeypatch.context() as patch:
-            patch.setattr(InProcess, "submit", interrupted)
+            patch.setattr(OneProcess, "submit", interrupted)
             return run(*arguments)
 
     def test_ctrl_c_says_how_to_go_on_and_the_files_end_the_same(

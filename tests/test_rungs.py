@@ -15,14 +15,13 @@ import pytest
 import frugalnas
 from frugalnas import config, launch, parts, store
 from frugalnas.core import Candidate, Fidelity, InputError
-from frugalnas.distribute import InProcess
 from frugalnas.estimators.train import Train
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource
 from frugalnas.tasks.kept import remove_others
 from frugalnas.tasks.recipe import Recipe
-from tiny import SMALL, images, one_process, run
+from tiny import SMALL, OneProcess, images, run
 
 SPACE = CellSpace(
     ("sep_conv_3x3", "max_pool_3x3", "skip_connect"),
@@ -201,7 +200,7 @@ def test_a_ladder_knows_where_each_rung_begins():
 
 
 def test_a_budget_of_epochs_ends_a_search(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "executor_of", one_process)
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
     data = images(tmp_path / "images.npz")
     command = ["search", "--data", data, "--out", tmp_path / "run", "--limit", "params=1M", *SMALL]
     assert run(*command, "--epochs", 3, "--set", "estimators.0.fidelity.resolution=8") == 0
@@ -225,7 +224,7 @@ SETTINGS = {
 }
 
 
-class Ahead(InProcess):
+class Ahead(OneProcess):
     """Rates candidates before those asked earlier are told, as workers do."""
 
     window = 3
@@ -238,7 +237,7 @@ from frugalnas import launch
 from frugalnas.estimators.train import Train
 from test_rungs import SETTINGS, Ahead
 
-launch.executor_of = lambda tree: Ahead()
+launch.ProcessPool = Ahead
 real, calls = Train.evaluate, []
 
 
@@ -269,7 +268,7 @@ def whole(tmp_path_factory):
         seen.append(len(seeds))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "executor_of", lambda tree: Ahead())
+        patch.setattr(launch, "ProcessPool", Ahead)
         frugalnas.search("econas", data=str(data), out=out, trials=26, settings=[SETTINGS], progress=look)
     assert len(seen) == 26 and 0 < max(seen) < 20
     return data, out
@@ -283,7 +282,7 @@ def test_a_search_that_a_budget_ended_keeps_what_may_rise_and_a_finished_one_not
     monkeypatch.setattr(
         Classification, "fit", lambda *given, **more: trained.append(len(real(*given, **more))) or [0.0] * trained[-1]
     )
-    monkeypatch.setattr(launch, "executor_of", lambda tree: Ahead())
+    monkeypatch.setattr(launch, "ProcessPool", Ahead)
     data, short = images(tmp_path / "images.npz", count=40), tmp_path / "run"
     search = {"data": str(data), "settings": [SETTINGS, {"strategy": {"cycles": 1}}]}
     frugalnas.search("econas", out=short, trials=5, **search)
@@ -315,7 +314,7 @@ def test_a_killed_search_goes_on_from_what_it_kept(whole, killed, tmp_path, monk
     monkeypatch.setattr(
         Classification, "fit", lambda *given, **more: trained.append(len(real(*given, **more))) or [0.0] * trained[-1]
     )
-    monkeypatch.setattr(launch, "executor_of", lambda tree: Ahead())
+    monkeypatch.setattr(launch, "ProcessPool", Ahead)
     frugalnas.resume(out)
     assert (out / "journal.jsonl").read_bytes() == (whole[1] / "journal.jsonl").read_bytes()
     assert len(trained) == 26 - told and {*files(out)} <= {*files(whole[1])}

@@ -25,7 +25,7 @@ from frugalnas.tasks.data import DataSource
 from frugalnas.tasks.recipe import Recipe
 from frugalnas.variation import random_genotype
 from frugalnas.weights import FOLDER, SHARED, WeightSet, inherited, leave_snapshot
-from tiny import images, one_process
+from tiny import OneProcess, images
 
 SIZE = {"channels": 4, "cells": 3, "resolution": 8}
 SPACE = CellSpace(("sep_conv_3x3", "max_pool_3x3", "skip_connect"), 2, "full", "all", **SIZE)
@@ -429,7 +429,7 @@ TINY = {
 
 def test_weights_without_their_journal_are_refused_before_a_search(tmp_path, monkeypatch):
     """Those of an equal study would be inherited from their end."""
-    monkeypatch.setattr(launch, "executor_of", one_process)
+    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
     search = {"data": str(images(tmp_path / "images.npz", count=40)), "settings": [TINY], "out": tmp_path / "run"}
     result = frugalnas.search("relativenas", **search)
     assert (result.ended, len(result.study.trials)) == ("finished", 4 * 2 + 2 + 1)

@@ -22,7 +22,7 @@ from frugalnas.tasks.recipe import RECIPES, Budget
 from frugalnas.training import Settings, settings_of
 from frugalnas.training import run as training_run
 from frugalnas.training.page import page_of
-from tiny import SMALL, images, one_process, run
+from tiny import SMALL, OneProcess, images, run
 
 SIZE = ("--channels", 2, "--cells", 3, "--set", "recipe.batch=32")
 
@@ -35,7 +35,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tests = {"x_test": other["x_train"], "y_test": other["y_train"]}
     data = images(folder / "images.npz", class_names=np.array(["a", "<b>", "c&c", "d"]), **tests)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "executor_of", one_process)
+        patch.setattr(launch, "ProcessPool", OneProcess)
         assert run("search", "--data", data, "--out", folder / "run", "--trials", 3, "--seed", 1, *SMALL) == 0
     return folder / "run"
 

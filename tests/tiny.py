@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frugalnas import cli, parts
-from frugalnas.distribute import InProcess
-from frugalnas.schema import Tree
+from frugalnas import cli
+from frugalnas.distribute import InProcess, ProcessPool
 
 SMALL = (
     *("--set", "space.channels=4", "--set", "space.cells=3", "--set", "task.recipe.batch=16"),
@@ -40,7 +39,10 @@ def run(*arguments: object) -> int:
     return int(ended.value.code or 0)
 
 
-def one_process(tree: Tree) -> InProcess:
-    """What a configuration's executor does, in this process; wrong arguments are refused as they are there."""
-    parts.executor_of(tree).close()  # which starts no process before there is work
-    return InProcess()
+class OneProcess(InProcess):
+    """An in-process executor that takes the arguments of the pool."""
+
+    def __init__(self, workers: int | None, threads: int, time_limit_s: float | None) -> None:
+        ProcessPool(
+            workers, threads, time_limit_s
+        ).close()  # for what it says of wrong arguments; it starts nothing yet
