@@ -23,7 +23,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from frugalnas.core import Candidate, Fidelity, Genotype, InputError, Space
 from frugalnas.layers.initialise import draw_seed
 from frugalnas.scores.rating import BATCH, check_scores, rate
 from frugalnas.store import write_atomically
+from frugalnas.tasks import memory
 from frugalnas.tasks.classification import Classification
 from frugalnas.variation import random_viable
 
@@ -133,7 +133,7 @@ def place(score: float, references: Sequence[float]) -> float:
     return float(below + np.interp(score, levels, first + (numbers + 1) / 2)) / size
 
 
-@lru_cache(maxsize=4)
+@memory.derived(most=4)
 def _rated(estimator: Auto, space: Space) -> Mapping[str, Column]:
     return estimator.rate_references(space)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal, get_args
 
@@ -15,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frugalnas.core import Fidelity, InputError, nearest
+from frugalnas.tasks import memory
 from frugalnas.tasks.augment import Normalise, measure
-from frugalnas.tasks.data import DataSource, Images, load_search
+from frugalnas.tasks.data import DataSource, Images
 from frugalnas.tasks.images import fingerprint
 from frugalnas.tasks.loop import Learner, epochs, learner, predict, used
 from frugalnas.tasks.recipe import Budget, Recipe
@@ -30,7 +30,7 @@ class Classification:
 
     `recipe`: how to train; its pixels are at the resolution of the data, and shrink with that of a fidelity. `device`:
     "auto" (a GPU where torch finds one), "cpu", "cuda", "cuda:N" or "mps". `batch`: images at once when scoring.
-    Images are read once per process and stay in memory, on the device, until `forget`. Raises InputError.
+    Images are read once per process and stay in memory, on the device, until `memory.forget`. Raises InputError.
     """
 
     data: DataSource = field(default_factory=DataSource)
@@ -45,20 +45,20 @@ class Classification:
 
     def facts(self) -> dict[str, int]:
         """`in_channels`, `classes` and `resolution` of the data, by the names that a space's constructor has."""
-        train, _ = _parts(self.data)
+        train, _ = memory.parts(self.data)
         return {"in_channels": train.in_channels, "classes": len(train.classes), "resolution": train.resolution}
 
     def counts(self) -> dict[str, int]:
         """Images in the training and in the validation part, by the names of the parts."""
-        return dict(zip(get_args(Part), map(len, _parts(self.data)), strict=True))
+        return dict(zip(get_args(Part), map(len, memory.parts(self.data)), strict=True))
 
     def fingerprint(self) -> str:
         """A checksum of the images and labels of both parts, by which a resumed study sees that its data changed."""
-        return fingerprint(_parts(self.data))
+        return fingerprint(memory.parts(self.data))
 
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the images were read: files left out, sizes and colours made equal."""
-        return notes_on(_parts(self.data), self.data)
+        return notes_on(memory.parts(self.data), self.data)
 
     def attach(self, network: nn.Module) -> nn.Module:
         """The network on the device, channels last: on a CPU its convolutions run up to ten times faster so."""
@@ -100,7 +100,7 @@ class Classification:
         Returns the mean training loss of each. Raises as `loop.epochs` does.
         """
         images, labels = self.images("train", fidelity)
-        recipe = self.recipe.at(images.shape[2], _parts(self.data)[0].resolution)
+        recipe = self.recipe.at(images.shape[2], memory.parts(self.data)[0].resolution)
         budget, normalise = Budget(fidelity.epochs), self.normalisation()
         passes = epochs(parts, images, labels, recipe, budget, seed, normalise, done=done)
         return [epoch.loss for epoch in islice(passes, (fidelity.epochs if stop is None else stop) - done)]
@@ -140,12 +140,6 @@ def notes_on(parts: Sequence[Images], source: DataSource) -> tuple[str, ...]:
     return tuple(dict.fromkeys(notes))
 
 
-def forget() -> None:
-    """Let go of all images in memory: the next use reads them from their files again, which may have changed."""
-    for cache in (_parts, _normalisation, _resident):
-        cache.cache_clear()
-
-
 def device_of(name: str) -> torch.device:
     """The device that `name` means here. Raises InputError for an unknown or absent one."""
     gpus = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
@@ -175,23 +169,18 @@ def resize(images: Tensor, resolution: int) -> Tensor:
     return torch.cat([part.round_().clamp_(0, 255).to(torch.uint8) for part in parts])
 
 
-@lru_cache(maxsize=2)
-def _parts(source: DataSource) -> tuple[Images, Images]:
-    return load_search(source)
-
-
-@lru_cache(maxsize=4)
+@memory.derived(most=4)
 def _normalisation(source: DataSource, device: torch.device) -> Normalise:
-    pixels = torch.from_numpy(np.require(_parts(source)[0].pixels, requirements="W"))
+    pixels = torch.from_numpy(np.require(memory.parts(source)[0].pixels, requirements="W"))
     whole = measure(pixels)
     return Normalise(whole.mean.to(device), whole.std.to(device))
 
 
-@lru_cache(maxsize=8)
+@memory.derived(most=8)
 def _resident(
     source: DataSource, part: Part, resolution: int | None, samples: float, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    images = _parts(source)[0 if part == "train" else 1]
+    images = memory.parts(source)[0 if part == "train" else 1]
     if samples < 1:
         images = images.at(stratified(images.labels, samples, source.seed))
     pixels = torch.from_numpy(np.require(images.pixels, requirements="W"))
