@@ -265,8 +265,8 @@ def _clearing(folder: Path, progress: Progress | None) -> Progress:
     def told(study: Study) -> None:
         strategy, last = study.strategy, study.trials[-1]
         if isinstance(strategy, Promoting) and last.status != "rejected":
-            needed = {trial.number: trial.candidate for trial in strategy.promotable} | study.under_way
-            remove_others(folder, {study.seed_of(*item) for item in needed.items()})
+            needed = {trial.number for trial in strategy.promotable} | study.under_way.keys()
+            remove_others(folder, {study.seed_of(number) for number in needed})
         if progress:
             progress(study)
 

@@ -76,13 +76,18 @@ def _damaged(path: Path, number: int) -> InputError:
     return InputError(f"{path} line {number} does not match its checksum: the file was edited or damaged")
 
 
-def stream(folder: Path, size: int | None = None) -> Iterator[Event]:
-    """Header and then each event of the study in `folder`, of `size` bytes at most; a torn tail is passed over.
+def stream(folder: Path) -> Iterator[Event]:
+    """Header and then each event of the study in `folder`; a torn tail is passed over.
 
     Raises InputError where there is no journal, and once it is read so far where it was damaged.
     """
-    path, number = folder / JOURNAL, 0
-    for number, (body, _, _) in enumerate(_bodies(path, size), start=1):
+    return (event for event, _ in _parsed(folder / JOURNAL))
+
+
+def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int]]:
+    """As `stream`, with the checksum that each line ends with, of the first `size` bytes."""
+    number = 0
+    for number, (body, checksum, _) in enumerate(_bodies(path, size), start=1):
         try:
             event = json.loads(body)
         except (ValueError, RecursionError):
@@ -91,7 +96,7 @@ def stream(folder: Path, size: int | None = None) -> Iterator[Event]:
             raise _damaged(path, number)
         if number == 1 and event.get("format") != FORMAT:
             raise _foreign(path)
-        yield event
+        yield event, checksum
     if not number:
         raise _foreign(path)
 
@@ -213,8 +218,8 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 class Journal:
     """The journal of one study, opened for writing and locked against a second writer.
 
-    `header` is the first line, `elapsed` the seconds that earlier sessions ran, `cut` the bytes of a torn tail that
-    were dropped. `folder` must hold a journal (see `create`).
+    `header` is the first line, `checksum` that of the last, `elapsed` the seconds that earlier sessions ran, `cut` the
+    bytes of a torn tail that were dropped. `folder` must hold a journal (see `create`).
     Raises InputError when there is none, it was damaged, or another process has it open.
     """
 
@@ -252,7 +257,7 @@ class Journal:
 
     def _open(self) -> None:
         self.header = header_of(self.folder)
-        (_, self._checksum, self._size), *_ = deque(_bodies(self.folder / JOURNAL), maxlen=1)
+        (_, self.checksum, self._size), *_ = deque(_bodies(self.folder / JOURNAL), maxlen=1)
         self._earlier = self._size
         self.elapsed = elapsed_in(_entries(self.folder))
         self._started = time.monotonic()
@@ -264,10 +269,11 @@ class Journal:
         self._times = os.open(self.folder / TIMES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o644)
         self._note({"pid": os.getpid(), "host": socket.gethostname(), "elapsed": round(self.elapsed, 3)})
 
-    @property
-    def events(self) -> Iterator[Event]:
-        """What was recorded before this session, from the file as it is asked for. Raises InputError as `stream`."""
-        return islice(stream(self.folder, self._earlier), 1, None)
+    def recorded(self) -> Iterator[tuple[Event, int]]:
+        """What was recorded before this session, read as it is asked for, each event with the `checksum` of its line,
+        which stands for all lines before too. Raises InputError as `stream` does.
+        """
+        return islice(_parsed(self.folder / JOURNAL, self._earlier), 1, None)
 
     def append(self, event: Event, *, durable: bool = False) -> None:
         """Write one event; with `durable`, it is on the disk when this returns.
@@ -278,7 +284,7 @@ class Journal:
         if not self._whole:
             raise self._unwritten(JOURNAL, "an earlier line was not completed")
         self._whole = False
-        line, checksum = _line(event, self._checksum)
+        line, checksum = _line(event, self.checksum)
         rest = line
         try:
             while rest:
@@ -290,7 +296,7 @@ class Journal:
                 os.ftruncate(self._file, self._size)
             raise self._unwritten(JOURNAL, str(error.strerror)) from None
         self._size += len(line)
-        self._checksum = checksum
+        self.checksum = checksum
         self._whole = True
 
     def time(self, number: int, seconds: float) -> None:
