@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops and kills
 
 
 def fill(gb: float) -> int:
-    memory = bytearray(int(gb * 1e9))
+    memory = bytearray(int(gb * 1e9))  # which keeps Python's lock while it fills it
     time.sleep(3 * limits.LOOK_EVERY_S)
     return len(memory)
 
@@ -84,14 +84,14 @@ def test_a_worker_that_listens_to_no_signal_is_killed_at_the_time_limit(pool):
 
 
 def test_time_in_which_the_driver_did_not_run_does_not_count():
-    vigil, awake = limits.Vigil(time_limit_s=5.0, idle_limit_s=None), limits.Waking()
-    assert vigil.overdue(awake.look(), begun=True, pid=None) is None
+    vigil, awake = limits.Vigil(time_limit_s=5.0), limits.Waking()
+    assert vigil.broken(awake.look(), begun=True, pid=None) is None
     awake._before -= 3600  # Ctrl-Z an hour ago, or a closed lid
-    assert vigil.overdue(awake.look(), begun=True, pid=None) is None
+    assert vigil.broken(awake.look(), begun=True, pid=None) is None
     for _ in range(5):
         awake._before -= 1
         awake.look()
-    assert isinstance(vigil.overdue(awake.look(), begun=True, pid=None), TimeLimit)
+    assert isinstance(vigil.broken(awake.look(), begun=True, pid=None), TimeLimit)
 
 
 def test_each_worker_sees_its_own_gpu_and_one_that_replaces_it_the_same(monkeypatch):
