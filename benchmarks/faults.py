@@ -123,9 +123,9 @@ class Bench:
     _twins: dict[Search, bytes] = field(default_factory=dict)
     _seconds: dict[Search, float] = field(default_factory=dict)
 
-    def going(self, row: Row) -> bool:
-        """Whether there is time for one more run. There always is for the first."""
-        return row.runs == 0 or time.monotonic() < self.deadline
+    def going(self, row: Row, least: int = 1) -> bool:
+        """Whether there is time for one more run. There always is for so many."""
+        return row.runs < least or time.monotonic() < self.deadline
 
     def folder(self) -> Path:
         return self.scratch / str(next(self._numbers))
@@ -205,7 +205,7 @@ def lost(before: bytes, after: bytes) -> int:
 def driver_killed(bench: Bench, row: Row) -> None:
     """SIGKILL to the driver at random moments, again and again until it ends by itself."""
     turn = count()
-    while bench.going(row):
+    while bench.going(row, 3):
         search = training(bench.images) if bench.trainings and next(turn) == 0 else toy()
         whole, folder, before = bench.twin(search), bench.folder(), b""
         row.runs += 1
@@ -251,7 +251,7 @@ def worker_killed(bench: Bench, row: Row) -> None:
     signals = (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM)
     if bench.trainings:
         disturbed(bench, row, training(bench.images), signals)
-    while bench.going(row):
+    while bench.going(row, 2):
         disturbed(bench, row, toy(), signals)
 
 
@@ -263,7 +263,8 @@ def worker_stopped(bench: Bench, row: Row) -> None:
 
 def trials_that(bench: Bench, row: Row, kind: str, reason: str, *options: str) -> None:
     """Trials that fail for a `reason` of their own: each in every run, and nothing else is changed by them."""
-    while bench.going(row):
+    least = row.runs + 1
+    while bench.going(row, least):
         search = toy("--kinds", kind, *options, trials=40)
         folder = bench.folder()
         row.runs += 1
@@ -469,10 +470,12 @@ def two_on_one(bench: Bench, row: Row) -> None:
             process, said = bench.started(search, folder)
             while not told(journal_in(folder)) and process.poll() is None:
                 time.sleep(0.02)
-            time.sleep(bench.rng.uniform(0, 0.2))
+            time.sleep(bench.rng.uniform(0, 0.1))
+            process.send_signal(signal.SIGSTOP)  # so that it is still there when the second one has begun
             second, complaint = bench.started(search, folder)
             second.wait()
-            if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            if second.returncode:
                 row.injected += 1
                 gave_up(row, second.returncode, complaint, f"(pid {process.pid} on {os.uname().nodename})")
             process.wait()
