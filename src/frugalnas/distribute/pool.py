@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from frugalnas.core import InputError
+from frugalnas.distribute import limits
 from frugalnas.distribute.executor import TimeLimit, WorkerDied, cores
 
 
@@ -33,13 +34,20 @@ class ProcessPool:
     """A pool of spawned processes, each with its own pinned number of threads.
 
     `workers` processes of `threads` intra-op threads each; these compete, so they should not multiply to more than the
-    cores, and None makes as many workers as fit. `time_limit_s` ends a candidate that takes longer; its worker is
-    replaced. A worker that dies is replaced too, and its candidate tried once more with the same seed. Workers end
-    with their parent. Every future ends: those that `close` finds unfinished, or that come after it, with
-    CancelledError. Raises InputError for values out of range.
+    cores, and None makes as many workers as fit. `time_limit_s` ends a candidate that takes longer, `memory_gb` one
+    whose worker needs more (see `limits.held_to`): neither is tried again. A worker that dies otherwise gives its
+    candidate one more try with the same seed. All that end are replaced. Workers end with their parent. Every future
+    ends: those that `close` finds unfinished, or that come after it, with CancelledError. Raises InputError for values
+    out of range.
     """
 
-    def __init__(self, workers: int | None = None, threads: int = 1, time_limit_s: float | None = None) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        threads: int = 1,
+        time_limit_s: float | None = None,
+        memory_gb: float | None = None,
+    ) -> None:
         for name, value in (("workers", workers), ("threads", threads)):
             if value is not None and value < 1:
                 raise InputError(f"{name} = {value}: expected 1 or more")
@@ -47,9 +55,10 @@ class ProcessPool:
             workers = max(1, cores() // threads)
         if time_limit_s is not None and not time_limit_s > 0:
             raise InputError(f"time_limit_s = {time_limit_s}: expected more than 0 seconds")
+        limits.check_memory(memory_gb)
         _refuse_unguarded_script()
         self.window = 2 * workers
-        self.threads, self.time_limit_s = threads, time_limit_s
+        self.threads, self.time_limit_s, self.memory_gb = threads, time_limit_s, memory_gb
         self._lock = threading.Lock()  # guards all that follows
         self._closed = False
         self._waiting: deque[_Task] = deque()
@@ -93,7 +102,7 @@ class ProcessPool:
                 if self._closed or not self._idle or not self._waiting:
                     return
                 worker, task = self._idle.pop(), self._waiting.popleft()
-            work = (self.threads, task.function, task.arguments)
+            work = (self.threads, self.memory_gb, task.function, task.arguments)
             try:
                 attempt = worker.schedule(_pinned, args=work, timeout=self.time_limit_s)
             except Exception as error:  # it died while it was idle, or no process or thread can be started
@@ -107,11 +116,14 @@ class ProcessPool:
 
         error = attempt.exception()
         broken, died = isinstance(error, BrokenProcessPool), isinstance(error, ProcessExpired | BrokenProcessPool)
-        if self._settled(worker, task, broken, died):
+        code = error.exitcode if isinstance(error, ProcessExpired) else "unknown"
+        beyond = self.memory_gb if code == limits.OUT_OF_MEMORY else None  # another try would be, too
+        if self._settled(worker, task, broken, died and beyond is None):
             if error is None:
                 task.future.set_result(attempt.result())
+            elif beyond is not None:
+                task.future.set_exception(limits.exceeded(beyond))
             elif died:
-                code = error.exitcode if isinstance(error, ProcessExpired) else "unknown"
                 task.future.set_exception(WorkerDied(f"exit code {code} (out of memory, if -9)"))
             elif isinstance(error, TimedOut) and error.__cause__ is None:  # the function's own has a remote traceback
                 task.future.set_exception(TimeLimit(f"stopped after {self.time_limit_s:g} s"))
@@ -147,12 +159,13 @@ def _refuse_unguarded_script() -> None:
         ) from None
 
 
-def _pinned(threads: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _pinned(threads: int, memory_gb: float | None, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Call `function` with torch held to `threads`, also where it was imported before the environment said so."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    return function(*arguments)
+    with limits.held_to(memory_gb):
+        return function(*arguments)
 
 
 def _start_worker(threads: int) -> None:
