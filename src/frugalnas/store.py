@@ -53,6 +53,18 @@ def _parse(line: bytes, previous: int) -> tuple[Event, int] | None:
     return (event, checksum) if isinstance(event, dict) else None
 
 
+def sound_part(data: bytes) -> tuple[list[Event], int, int]:
+    """Of a journal's bytes the events of all lines before the first that does not add up, their length in bytes, and
+    the last checksum."""
+    events: list[Event] = []
+    checksum = good = 0
+    while (end := data.find(b"\n", good)) >= 0 and (parsed := _parse(data[good:end], checksum)):
+        event, checksum = parsed
+        events.append(event)
+        good = end + 1
+    return events, good, checksum
+
+
 def _scan(path: Path) -> tuple[list[Event], int, int]:
     """All events, the length in bytes of the part that adds up, and its last checksum."""
     try:
@@ -61,17 +73,12 @@ def _scan(path: Path) -> tuple[list[Event], int, int]:
         raise InputError(f"{path.parent} holds no study: there is no {path.name} in it") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    events: list[Event] = []
-    checksum = good = 0
-    while (end := data.find(b"\n", good)) >= 0:
-        parsed = _parse(data[good:end], checksum)
-        if parsed is None:
-            raise InputError(
-                f"{path} line {len(events) + 1} does not match its checksum: the file was edited or damaged"
-            )
-        event, checksum = parsed
-        events.append(event)
-        good = end + 1
+    events, good, checksum = sound_part(data)
+    if b"\n" in data[good:]:
+        way = f"; 'frugalnas resume {path.parent} --repair' goes on from the line before it" if events else ""
+        raise InputError(
+            f"{path} line {len(events) + 1} does not match its checksum: the file was edited or damaged{way}"
+        )
     if not events or events[0].get("format") != FORMAT:
         raise InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
     return events, good, checksum
