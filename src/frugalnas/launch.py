@@ -26,6 +26,7 @@ from frugalnas.spaces.architecture import Architecture
 from frugalnas.store import Journal
 from frugalnas.study import Study
 from frugalnas.survey import refuse_impossible
+from frugalnas.tasks import memory
 from frugalnas.tasks.data import DataSource, refuse_among_images
 from frugalnas.tasks.kept import remove_all, remove_others
 from frugalnas.weights import refuse_orphans
@@ -120,7 +121,7 @@ def begin(
     are rated, by default a pool of processes as the configuration says. `write` puts into the folder what was found,
     however the study ends. `noted`: what else its header says, as JSON.
     """
-    _forget_images()
+    memory.forget()
     table = table_of(tree)
     folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
     problem = problem_of(tree, table, folder.resolve())
@@ -143,12 +144,6 @@ def begin(
     return _run(journal, tree, problem, strategy, executor, progress, write)
 
 
-def _forget_images() -> None:
-    from frugalnas.tasks.classification import forget  # which imports torch
-
-    forget()
-
-
 def resume(
     folder: str | Path,
     *,
@@ -169,7 +164,7 @@ def resume(
     journal = Journal(Path(folder))
     if journal.cut:
         _log.warning("frugalnas: %s ended in an unfinished line, which was cut: its trial is rated again", folder)
-    _forget_images()
+    memory.forget()
     try:
         tree = configuration_of(Path(folder))
         problem = problem_of(tree, latency.table_in(Path(folder), journal.header), Path(folder).resolve())
