@@ -35,7 +35,10 @@ def task_of(tree: Tree) -> Any:
 
 def executor_of(tree: Tree) -> Executor:
     """Where the candidates of a completed configuration are rated. Its workers start with it: it must be closed."""
-    return config.make("executor", tree["executor"], {})  # type: ignore[no-any-return]
+    section = tree["executor"]
+    if section.get("gpus", ()) is None and tree["task"].get("device") != "auto":  # no device is left to the executor
+        section = section | {"gpus": []}
+    return config.make("executor", section, {})  # type: ignore[no-any-return]
 
 
 def space_of(tree: Tree) -> AnySpace:

@@ -136,6 +136,15 @@ def inherited(folder: Path, written: int) -> Iterator[Inherited]:
         yield Inherited(file, state)
 
 
+def written_in(folder: Path) -> int | None:
+    """How many write-backs the weight set in a run folder has seen; None without one. Raises InputError."""
+    path = folder / FOLDER / SHARED
+    if not path.exists():
+        return None
+    with _opened(path) as (_, text, _checksum_of_it):
+        return _state(path, text).written
+
+
 def refuse_orphans(folder: Path) -> None:
     """Raise InputError where `folder`, in which a search is about to begin, has shared weights without a journal."""
     if (folder / FOLDER / SHARED).exists() and not (folder / JOURNAL).exists():

@@ -105,6 +105,9 @@ def resume(
     minutes: Minutes = None,
     epochs: Epochs = None,
     workers: Workers = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="First cut a damaged journal before the damage. A copy is kept.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
@@ -116,8 +119,11 @@ def resume(
     from frugalnas import fit, launch, proxies, rank
     from frugalnas.config import changed, options
     from frugalnas.progress import live
+    from frugalnas.repair import repair as cut_damage
     from frugalnas.store import JOURNAL
 
+    if repair:
+        cut_damage(run)
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
 
