@@ -126,7 +126,7 @@ def begin(
     folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
     problem = problem_of(tree, table, folder.resolve())
     refuse_impossible(problem)
-    strategy, executor = strategy_of(tree, problem, folder.resolve()), executor or executor_of(tree)
+    strategy, executor = strategy_of(tree, problem, folder.resolve()), executor or executor_of(tree, folder.resolve())
     refuse_among_images(construct(DataSource, tree["data"]), folder)
     refuse_orphans(folder)
     task = task_of(tree)
@@ -151,6 +151,8 @@ def resume(
     minutes: float | None = None,
     epochs: float | None = None,
     workers: int | None = None,
+    where: str | None = None,
+    address: str | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
     write: Writer = write_report,
@@ -158,7 +160,8 @@ def resume(
     """Go on with the study in `folder`; the images are read anew.
 
     Budgets are totals. A new one replaces the whole budget of the study, so that `minutes` alone goes on until then
-    whatever its number of trials was; without any, that of the study holds. `executor` and `write` as in `begin`.
+    whatever its number of trials was; without any, that of the study holds. `where`: the type of another executor than
+    it had. `executor` and `write` as in `begin`.
     Raises InputError for a study of another version, changed images or a damaged journal.
     """
     journal = Journal(Path(folder))
@@ -172,9 +175,10 @@ def resume(
             raise InputError(
                 f"the images of {tree['data']['source']!r} have changed since the study in {folder} was started"
             )
-        tree = config.changed(tree, config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers))
+        given = config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers)
+        tree = config.changed(tree, config.rated_by(where, address), given)
         strategy = strategy_of(tree, problem, Path(folder).resolve())
-        executor = executor or executor_of(tree)
+        executor = executor or executor_of(tree, Path(folder).resolve())
     except BaseException:
         journal.close()
         raise

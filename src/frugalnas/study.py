@@ -254,6 +254,8 @@ class Study:
         candidate = self._untold[number]
         try:
             trial, seconds = future.result()
+        except InputError:  # nothing can be rated there any more: what is under way is rated again after a resume
+            raise
         except Exception as error:
             known = self._known.get(self._key(number, candidate))
             if isinstance(known, Trial):  # the equal one's failure, told before: as a resume would find it
