@@ -223,6 +223,8 @@ class Study:
         candidate, told = self.history.untold[number], self.history.answer(number)
         try:
             trial, seconds = future.result()
+        except InputError:  # nothing can be rated there any more: what is under way is rated again after a resume
+            raise
         except Exception as error:
             if told is None:
                 costs, _ = screen(self.problem, candidate.genotype)

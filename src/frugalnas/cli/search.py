@@ -9,9 +9,11 @@ import typer
 
 from frugalnas.cli.app import app, complain, say, watched
 from frugalnas.cli.options import (
+    Address,
     Config,
     Data,
     Epochs,
+    Executor,
     Json,
     Limit,
     Method,
@@ -44,6 +46,8 @@ def search(
     minutes: Minutes = None,
     epochs: Epochs = None,
     workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
     seed: Seed = None,
     out: Annotated[
         Path | None, typer.Option(help="A new folder for the journal and the report.", show_default="runs/...")
@@ -87,7 +91,7 @@ def search(
         strict=strict,
         prescreen=prescreen,
     )
-    tree = tree_of(method, preset, config, set_, given, limit)
+    tree = tree_of(method, preset, config, set_, given, limit, executor, address)
     if ladder is not None:
         from frugalnas.proxies import with_ladder
 
@@ -105,6 +109,8 @@ def resume(
     minutes: Minutes = None,
     epochs: Epochs = None,
     workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="First cut a damaged journal before the damage. A copy is kept.")
     ] = False,
@@ -124,6 +130,8 @@ def resume(
 
     if repair:
         cut_damage(run)
+    if (executor or address) and not _holds_search(run):
+        raise InputError(f"{run} holds no search: what goes on with it are the workers that it had, without --executor")
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
 
@@ -145,7 +153,16 @@ def resume(
         go_on_ranking(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         return
     with watched(live(tree)) as progress:
-        result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
+        result = launch.resume(
+            run,
+            trials=trials,
+            minutes=minutes,
+            epochs=epochs,
+            workers=workers,
+            where=executor,
+            address=address,
+            progress=progress,
+        )
     _print_result(result, as_json)
 
 
@@ -244,6 +261,15 @@ def inspect(
     say({"config": tree, **found.to_json()} if as_json else found.text(tree["limits"]))
     if not found.possible:
         raise impossible(problem, found)
+
+
+def _holds_search(run: Path) -> bool:
+    """Whether a run is a search, and neither made of several nor a study of how networks are rated."""
+    from frugalnas import proxies, rank
+    from frugalnas.record import load
+    from frugalnas.store import JOURNAL
+
+    return (run / JOURNAL).exists() and not any(kind(load(run)) for kind in (proxies.is_study, rank.is_ranking))
 
 
 def _print_result(result: Result, as_json: bool) -> None:
