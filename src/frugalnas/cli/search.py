@@ -16,6 +16,7 @@ from frugalnas.cli.options import (
     Limit,
     Method,
     Minutes,
+    Processes,
     Preset,
     Root,
     Seed,
@@ -105,13 +106,14 @@ def resume(
     minutes: Minutes = None,
     epochs: Epochs = None,
     workers: Workers = None,
+    processes: Processes = "1",
     as_json: Json = False,
 ) -> None:
     """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
     comparison.
 
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
-    Trainings, fits and comparisons keep their own.
+    Trainings, fits and comparisons keep their own. A training may go on in another number of processes.
     """
     from frugalnas import assign, compare, fit, launch, proxies, rank, training
     from frugalnas.config import changed, options
@@ -133,13 +135,11 @@ def resume(
         go_on_comparing(run, workers, as_json)
         return
     if training.holds_training(run):
-        from frugalnas.cli.train import print_trained, watched_training
+        from frugalnas.cli.train import go_on as go_on_training
 
         if any(given is not None for given in (trials, minutes, epochs, workers)):
-            raise InputError(f"{run} holds a training, whose length cannot be changed: expected no other option")
-        with watched_training(run) as told:
-            trained = training.resume(run, told)
-        print_trained(trained, as_json)
+            raise InputError(f"{run} holds a training, whose length cannot be changed: expected only --processes")
+        go_on_training(run, processes, as_json)
         return
     if assign.holds_job(run):
         from frugalnas.cli.approximate import go_on as go_on_assigning
