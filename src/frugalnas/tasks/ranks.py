@@ -11,9 +11,9 @@ import os
 import signal
 import tempfile
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -70,18 +70,22 @@ class Ranks:
             raise InputError(f"one GPU for each process: this machine has {torch.cuda.device_count()}")
         return torch.device("cuda", self.local)
 
-    def joint(self, network: nn.Module) -> nn.Module:
-        """`network`, changed so that its batch normalisation is over the batches of all processes."""
-        return network if self.count == 1 else synchronised(network)
+    def joint(self, network: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
+        """`network`, for images (C, H, W), changed so that its batch normalisation is over the batches of all processes.
 
-    def replica(self, network: nn.Module) -> nn.Module:
-        """What to call in place of `network` so that its gradients are the mean over all processes.
-
-        Some weights may have no gradient: those that only lead to a "none" operation.
+        Weights that no gradient comes to, as they only lead to a "none" operation, are said to want none: DDP would
+        wait for it.
         """
         if self.count == 1:
             return network
-        return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+        reached = _reached(network, shape)
+        for name, weight in network.named_parameters():
+            weight.requires_grad_(name in reached)
+        return synchronised(network)
+
+    def replica(self, network: nn.Module) -> nn.Module:
+        """What to call in place of a `joint` network so that its gradients are the mean over all processes."""
+        return network if self.count == 1 else DistributedDataParallel(network, forward_sync_buffers=False)
 
     def adding(self, replica: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Within it gradients are added up here, and meaned over the processes only where this is the `last` time."""
@@ -181,6 +185,21 @@ class Ranks:
 ALONE = Ranks()
 
 
+def _reached(network: nn.Module, shape: tuple[int, int, int]) -> set[str]:
+    """The names of the weights that the outputs of a network for images (C, H, W) depend on."""
+    copy = deepcopy(network).train()
+    outputs = copy(torch.zeros(2, *shape, device=next(copy.parameters()).device))
+    ahead = [output.grad_fn for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+    seen, variables = set(ahead), set()
+    while ahead:
+        node = ahead.pop()
+        variables.add(id(getattr(node, "variable", None)))  # which the leaves of the graph have
+        new = {after for after, _ in node.next_functions if after is not None} - seen
+        seen |= new
+        ahead += new
+    return {name for name, weight in copy.named_parameters() if id(weight) in variables}
+
+
 def _told(exchange: Callable[[], object]) -> None:
     """Exchange something between the processes. Raises Lost where one is gone."""
     try:
@@ -205,9 +224,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         torch.cuda.set_device(own)
     dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="find_unused_parameters")
-            yield ranks
+        yield ranks
     except RuntimeError as error:
         if isinstance(error, Lost) or not isinstance(error, dist.DistError):
             raise
