@@ -77,8 +77,8 @@ class CellNetwork(nn.Module):
     """A network of stacked cells: (N, in_channels, H, W) float -> logits (N, classes).
 
     `drop_path` is the probability that an edge other than an identity is dropped for a sample; training mode only; a
-    training loop raises it from epoch to epoch. `beside`: samples of the same batch in other processes, before and after
-    those here. With an auxiliary head, training mode gives (logits, auxiliary logits).
+    training loop raises it from epoch to epoch. `beside`: how many samples of the batch other processes have, before
+    and after those here. With an auxiliary head, training mode gives (logits, auxiliary logits).
     Evaluation runs at any batch and image size; the auxiliary head needs images of the size it was built for.
     `make` gives the modules, by default freshly initialised ones.
     """

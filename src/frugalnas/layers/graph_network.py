@@ -16,7 +16,8 @@ class GraphNetwork(nn.Module):
     """A network of nodes: (N, in_channels, H, W) float -> logits (N, classes).
 
     `drop_path` is the probability that a node with `droppable` is dropped for a sample; training mode only; networks
-    without such nodes do not change. `beside`: samples of the same batch in other processes, before and after. There is no auxiliary head. A value is let go as soon as nothing later reads it.
+    without such nodes do not change. `beside`: how many samples of the batch other processes have, before and after
+    those here. There is no auxiliary head. A value is let go as soon as nothing later reads it.
     """
 
     def __init__(self, graph: Graph) -> None:

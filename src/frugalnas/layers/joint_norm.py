@@ -21,7 +21,7 @@ def synchronised(network: nn.Module) -> nn.Module:
     same batch, which may be empty, as long as one has images.
     """
     if next(network.parameters()).is_cuda:
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return]
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
     for module in [*network.modules()]:
         for name, child in [*module.named_children()]:
             if type(child) is nn.BatchNorm2d:
@@ -41,12 +41,12 @@ class JointBatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return super().forward(input)
-        result, mean, variance, count = _Joint.apply(input, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        rate = self.momentum if self.momentum is not None else 1 / int(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, rate)
-        self.running_var.lerp_(variance * (count / max(count - 1, 1)), rate)
+        result, mean, variance, count = _Joint.apply(input, self.weight, self.bias, self.eps)
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+            rate = self.momentum if self.momentum is not None else 1 / int(self.num_batches_tracked)
+            self.running_mean.lerp_(mean, rate)
+            self.running_var.lerp_(variance * (count / max(count - 1, 1)), rate)
         return result  # type: ignore[no-any-return]
 
 
@@ -62,7 +62,7 @@ class _Joint(torch.autograd.Function):
             sums = torch.cat((pixels * mean, pixels * (variance + mean.square()), sums.new_tensor([pixels])))
         dist.all_reduce(sums)
         count = int(sums[-1])
-        mean, square = (sums[:-1] / count).split(channels)
+        mean, square = (sums[:-1] / count).chunk(2)
         variance = (square - mean.square()).clamp_(min=0).float()
         mean = mean.float()
         ctx.save_for_backward(x, weight, mean, variance)

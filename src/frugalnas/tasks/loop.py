@@ -200,7 +200,7 @@ class _Batch:
         """What the network sees of the images at these places: augmented, mixed."""
         if self.mixing is None:
             return self._augmented(places)
-        both, where = torch.cat((places, self.mixing.order[places])).unique(return_inverse=True)
+        both, where = torch.unique(torch.cat((places, self.mixing.order[places])), return_inverse=True)
         own, others = self._augmented(both)[where.to(self.images.device)].tensor_split(2)
         return self.mixing(own, others)
 

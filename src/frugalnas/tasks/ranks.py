@@ -64,14 +64,14 @@ class Ranks:
         """The device of this process: its own GPU where `device` is one. Raises InputError where it has none."""
         if self.count == 1 or device.type == "cpu":
             return device
-        if device.type == "mps" or device.index is not None:
+        if str(device) != "cuda":
             raise InputError(f"device '{device}' is one for {self.count} processes: expected auto, cuda or cpu")
         if self.local >= torch.cuda.device_count():
             raise InputError(f"one GPU for each process: this machine has {torch.cuda.device_count()}")
         return torch.device("cuda", self.local)
 
     def joint(self, network: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
-        """`network`, for images (C, H, W), changed so that its batch normalisation is over the batches of all processes.
+        """`network`, for images (C, H, W), so changed that its batch normalisation is over the images of all processes.
 
         Weights that no gradient comes to, as they only lead to a "none" operation, are said to want none: DDP would
         wait for it.

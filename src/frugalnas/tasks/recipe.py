@@ -16,10 +16,10 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 class Recipe:
     """How to train, apart from how long.
 
-    `batch`: images a step, in `accumulate` parts one after the other, which need less memory. `lr`: the highest learning rate, `warmup`: the share of the training in which it rises to
-    that from 0, before the cosine; `lr_end`: the rate that the cosine ends at. `clip`: largest norm of the gradient,
-    0 = off. `ema`: decay of the average over the weights of all steps, which is then the result, 0 = off (see
-    `loop.averaged`).
+    `batch`: images a step, in `accumulate` parts one after the other, which need less memory. `lr`: the highest
+    learning rate, `warmup`: the share of the training in which it rises to that from 0, before the cosine; `lr_end`:
+    the rate that the cosine ends at. `clip`: largest norm of the gradient, 0 = off. `ema`: decay of the average over
+    the weights of all steps, which is then the result, 0 = off (see `loop.averaged`).
 
     Images: `flip` half of them; `crop_padding`: border of the random crop, `cutout`: side of the erased square, both in
     pixels, 0 = off, of images whose side is `resolution`, where 0 is that of the source (see `at`). `auto_augment`:

@@ -1,4 +1,4 @@
-"""One training in several processes of this machine: torchrun's launcher, run from here with the same command in each."""
+"""One training in several processes of this machine: torchrun's launcher, with the same command in each."""
 
 from __future__ import annotations
 

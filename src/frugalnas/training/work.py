@@ -93,7 +93,7 @@ def prepared(settings: Settings, began: float, ranks: Ranks) -> Work:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = resized(space, auxiliary=recipe.auxiliary > 0).build(given.genotype)
+        network: nn.Module = resized(space, auxiliary=recipe.auxiliary > 0).build(given.genotype)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = ranks.joint(network, (images.in_channels, images.resolution, images.resolution))
     normalise = measure(on(torch.device("cpu"), images)[0])
