@@ -83,7 +83,6 @@ class _Joint(torch.autograd.Function):
         sums = torch.cat((to_weight, to_bias)).double()
         dist.all_reduce(sums)
         through_variance, through_mean = (-(weight * deviation / ctx.count) * s.float() for s in sums.chunk(2))
-        slope = (through_variance * deviation).to(x.dtype)
-        centred = x - mean.to(x.dtype)[:, None, None]
-        to_input = (to_input + through_mean.to(x.dtype)[:, None, None]).addcmul_(centred, slope[:, None, None])
-        return to_input, to_weight, to_bias, None
+        centred, slope = x - mean[:, None, None], through_variance * deviation
+        to_input = (to_input + through_mean[:, None, None]).addcmul_(centred, slope[:, None, None])
+        return to_input.to(x.dtype), to_weight, to_bias, None

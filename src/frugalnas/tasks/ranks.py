@@ -7,6 +7,7 @@ left, the first one (rank 0) tells the others.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import tempfile
@@ -222,11 +223,13 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     own = ranks.device(device)
     if own.type == "cuda":
         torch.cuda.set_device(own)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
+    if not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield ranks
     except RuntimeError as error:
         if isinstance(error, Lost) or not isinstance(error, dist.DistError):
             raise
         raise Lost(str(error)) from None
-    dist.destroy_process_group()
+    atexit.unregister(dist.destroy_process_group)
+    atexit.register(dist.destroy_process_group)  # rather than now, as another training may follow
