@@ -52,6 +52,9 @@ Pick = Annotated[
         help="Which trial, in words: knee, most-accurate, smallest, or the best within limits: 'params<200k'."
     ),
 ]
+Processes = Annotated[
+    str, typer.Option(help="Processes that share each batch of a training; auto is one for each GPU.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 

@@ -19,6 +19,7 @@ from frugalnas.cli.options import (
     Method,
     Minutes,
     Preset,
+    Processes,
     Root,
     Seed,
     Set,
@@ -114,13 +115,14 @@ def resume(
     repair: Annotated[
         bool, typer.Option("--repair", help="First cut a damaged journal before the damage. A copy is kept.")
     ] = False,
+    processes: Processes = "1",
     as_json: Json = False,
 ) -> None:
     """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
     comparison.
 
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
-    Trainings, fits and comparisons keep their own.
+    Trainings, fits and comparisons keep their own. A training may go on in another number of processes.
     """
     from frugalnas import fit, launch, proxies, rank
     from frugalnas.config import changed, options
@@ -139,7 +141,7 @@ def resume(
             raise InputError(f"{run} holds a fit, whose time cannot be changed: expected no other option")
         go_on(run, as_json)
         return
-    if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers):
+    if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers, processes):
         return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
     if proxies.is_study(tree):
@@ -167,7 +169,13 @@ def resume(
 
 
 def _goes_on(
-    run: Path, as_json: bool, trials: int | None, minutes: float | None, epochs: float | None, workers: int | None
+    run: Path,
+    as_json: bool,
+    trials: int | None,
+    minutes: float | None,
+    epochs: float | None,
+    workers: int | None,
+    processes: str,
 ) -> bool:
     """Go on with a comparison, a training or an assignment, whose folders hold no journal; whether there is one."""
     from frugalnas import assign, compare, training  # which import torch
@@ -180,13 +188,11 @@ def _goes_on(
         go_on_comparing(run, workers, as_json)
         return True
     if training.holds_training(run):
-        from frugalnas.cli.train import print_trained, watched_training
+        from frugalnas.cli.train import go_on as go_on_training
 
         if any(given is not None for given in (trials, minutes, epochs, workers)):
-            raise InputError(f"{run} holds a training, whose length cannot be changed: expected no other option")
-        with watched_training(run) as told:
-            trained = training.resume(run, told)
-        print_trained(trained, as_json)
+            raise InputError(f"{run} holds a training, whose length cannot be changed: expected only --processes")
+        go_on_training(run, processes, as_json)
         return True
     if assign.holds_job(run):
         from frugalnas.cli.approximate import go_on as go_on_assigning
