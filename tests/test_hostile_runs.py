@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from frugalnas import distribute, record, store
 from frugalnas.config import assignment, resolve
-from frugalnas.core import InputError
+from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.distribute import InProcess
 from frugalnas.launch import begin
+from frugalnas.report import csv_of
 from hostile import MARKUP, TERMINAL, Change, bodies_of, calm, changes, fuzz, inert, journal_of, places
 from tiny import SMALL, OneProcess, images
 
@@ -140,7 +141,26 @@ def test_words_that_reach_pages_pictures_and_terminals(study, tmp_path, words):
     assert calm("report", folder, writes=[folder]).code == 0
     inert((folder / "report.html").read_text("utf-8"))
     xml.etree.ElementTree.parse(folder / "front.svg")
-    assert not [line for line in (folder / "trials.csv").read_text().splitlines() if line.startswith("=")]
+
+
+@pytest.mark.parametrize("command", [("show",), ("report",), ("report", "--json"), ("resume",), ("train",), ("rank",)])
+def test_no_terminal_obeys_what_a_run_says(tmp_path, command):
+    words = TERMINAL + MARKUP
+    config = {"method": words, "preset": words, "objectives": ["error", words], "limits": {words: 1.0}, "seed": words}
+    header = {"version": words, "facts": {}, "data": words, "config": config | {"data": {"source": words}}}
+    journal = store.Journal.create(tmp_path / "run", header)
+    for number, status in enumerate(("done", "done", "failed", "rejected")):
+        candidate = Candidate((number,))
+        journal.append(store.ask_event(number, candidate))
+        trial = Trial(number, candidate, status, {"error": 0.5 - number / 10, words: 1.0 + number}, "" if number < 2 else words)
+        journal.append(store.tell_event(trial))
+    journal.close()
+    said = calm(command[0], tmp_path / "run", *command[1:], writes=[tmp_path / "run"])
+    assert "owned" in said.out + said.err and "pip install" not in said.err
+
+
+def test_a_spreadsheet_gets_no_formulas(tmp_path):
+    assert csv_of([["=1+1", "@x", "-2", "-x", "+1e3", 5, "a=b"]]) == "'=1+1,'@x,-2,'-x,+1e3,5,a=b\n"
 
 
 def _at(tree: Any, path: tuple[str | int, ...]) -> Any:
