@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -211,9 +212,10 @@ def configuration_of(folder: Path) -> Tree:
     header = header_in(folder)
     version = header["version"]
     if version != __version__:
+        plain = re.fullmatch(r"[0-9][0-9A-Za-z.+!]{0,40}", str(version))  # no more of a stranger's words to type
         raise InputError(
             f"{folder} was written by version {version} of frugalnas and this is {__version__}, which may search "
-            f"differently: go on with pip install frugalnas=={version}"
+            f"differently{f': go on with pip install frugalnas=={version}' if plain else ''}"
         )
     try:
         tree = config.complete(header["config"])
