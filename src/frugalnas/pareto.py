@@ -111,6 +111,50 @@ def front(trials: Iterable[Trial], objectives: Sequence[str]) -> list[Trial]:
     return [done[index] for index in sorted(best, key=table.__getitem__)]
 
 
+class Archive:
+    """The front of trials that are told one by one, without a second look at those before.
+
+    `members` are those of `front` over the same trials, in the order told, `points` (k, m) their objectives; `best` and
+    `worst` (m,) the least and the greatest values of all trials that compare. A higher rung begins anew.
+    """
+
+    def __init__(self, objectives: Sequence[str]) -> None:
+        self.objectives = tuple(objectives)
+        self._begin(0)
+
+    def _begin(self, rung: int) -> None:
+        self.rung = rung
+        self.members: list[Trial] = []
+        self.points = np.empty((0, len(self.objectives)))
+        self.best, self.worst = np.full((2, len(self.objectives)), [[math.inf], [-math.inf]])
+
+    def add(self, trial: Trial) -> bool:
+        """Whether the trial is on the front now. Raises InputError where it lacks an objective."""
+        if trial.status != "done" or trial.reason or trial.candidate.rung < self.rung:
+            return False
+        row = np.array(point(trial, self.objectives))
+        if trial.candidate.rung > self.rung:
+            self._begin(trial.candidate.rung)
+        self.best, self.worst = np.minimum(self.best, row), np.maximum(self.worst, row)
+        no_worse = (self.points <= row).all(axis=1)
+        if no_worse.any() and (self.points[no_worse] < row).any():
+            return False
+        kept: NDArray[np.bool_] = ~((row <= self.points).all(axis=1) & (row < self.points).any(axis=1))
+        if not kept.all():
+            self.members = [member for member, keep in zip(self.members, kept.tolist(), strict=True) if keep]
+            self.points = self.points[kept]
+        self.members.append(trial)
+        self.points = np.vstack([self.points, row])
+        return True
+
+    def share(self, points: NDArray[np.float64] | None = None) -> float:
+        """The hypervolume of `points`, by default the front's, as a share of the box from `best` to `worst`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = self.points if points is None else points
+            scaled = (rows - self.best) / np.where(self.worst > self.best, self.worst - self.best, 1.0)
+        return hypervolume(scaled, (1.0,) * len(self.objectives)) if np.isfinite(scaled).all() else 0.0
+
+
 def _first_and_others(
     trials: Sequence[Trial], objectives: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

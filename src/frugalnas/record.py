@@ -113,16 +113,16 @@ def load(folder: Path) -> Record:
     entries = store.times(folder)
     try:
         seconds = {entry["tell"]: entry["seconds"] for entry in entries if "tell" in entry}
-        trials, looks = _parted(store.trials_of(events), header["config"])
+        trials, looks = parted(store.trials_of(events), header["config"])
         record = Record(folder, header, trials, seconds, store.elapsed_in(entries), looks)
-        _check(record)
+        check(record)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         cause = f"{error}" if isinstance(error, InputError) else f"{type(error).__name__} {error}"
         raise InputError(f"{folder} holds a journal of no search: {' '.join(cause.split())[:300]}") from None
     return record
 
 
-def _parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+def parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
     """The trials of the method's own ladder, and before it the looks of a search that pre-screens."""
     if not config.get("prescreen"):
         return tuple(trials), ()
@@ -134,7 +134,7 @@ def _parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[T
     return tuple(lowered(trial) for trial in trials if trial.candidate.rung or trial.status == "rejected"), tuple(looks)
 
 
-def _check(record: Record) -> None:
+def check(record: Record) -> None:
     """Raise where a journal that may come from anywhere is not what a search writes."""
     header, config = record.header, record.header["config"]
     objectives, limits = config["objectives"], config["limits"]
@@ -160,12 +160,12 @@ def _check_numbers(where: str, values: Iterable[Any]) -> None:
 
 def reasons(trials: Sequence[Trial]) -> list[tuple[str, int]]:
     """Why trials were rejected (by the limit they broke) or failed (by message), most frequent first."""
-    named = Counter(
-        f"rejected by {trial.broken}" if trial.status == "rejected" else f"failed: {trial.reason}"
-        for trial in trials
-        if trial.status != "done"
-    )
-    return named.most_common()
+    return Counter(cause_of(trial) for trial in trials if trial.status != "done").most_common()
+
+
+def cause_of(trial: Trial) -> str:
+    """Why a trial was rejected or failed, in words that many trials share."""
+    return f"rejected by {trial.broken}" if trial.status == "rejected" else f"failed: {trial.reason}"
 
 
 def trainings(folder: Path) -> list[Training]:

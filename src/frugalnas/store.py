@@ -19,6 +19,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from frugalnas.core import Candidate, InputError, Trial
 
 JOURNAL, TIMES, LOCK = "journal.jsonl", "times.jsonl", ".lock"
 FORMAT = 1
+MOST_READ = 2**24  # bytes at a time, by who follows a study
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 Event = dict[str, Any]
 
@@ -61,20 +63,80 @@ def _scan(path: Path) -> tuple[list[Event], int, int]:
         raise InputError(f"{path.parent} holds no study: there is no {path.name} in it") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
+    events, place = _parsed(path, data, Place())
+    if not events:
+        raise _foreign(path)
+    return events, place.size, place.checksum
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a file was read: whole lines, their bytes, and the checksum of the last."""
+
+    lines: int = 0
+    size: int = 0
+    checksum: int = 0
+
+
+def _parsed(path: Path, data: bytes, place: Place) -> tuple[list[Event], Place]:
+    """The events of the whole lines in `data`, which follows `place` in the journal at `path`, and the place after."""
     events: list[Event] = []
-    checksum = good = 0
+    checksum, good = place.checksum, 0
     while (end := data.find(b"\n", good)) >= 0:
         parsed = _parse(data[good:end], checksum)
+        line = place.lines + len(events) + 1
         if parsed is None:
-            raise InputError(
-                f"{path} line {len(events) + 1} does not match its checksum: the file was edited or damaged"
-            )
+            raise InputError(f"{path} line {line} does not match its checksum: the file was edited or damaged")
         event, checksum = parsed
+        if line == 1 and event.get("format") != FORMAT:
+            raise _foreign(path)
         events.append(event)
         good = end + 1
-    if not events or events[0].get("format") != FORMAT:
-        raise InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
-    return events, good, checksum
+    return events, Place(place.lines + len(events), place.size + good, checksum)
+
+
+def _foreign(path: Path) -> InputError:
+    return InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
+
+
+def read_on(folder: Path, place: Place) -> tuple[list[Event], Place]:
+    """The next events after `place`, of at most MOST_READ bytes, for reading only; at the start the header is first.
+
+    A torn tail, or a journal that is not there yet, gives none. Raises InputError for a journal that does not go on
+    from `place`: it was damaged, or is another one now.
+    """
+    path = folder / JOURNAL
+    data = _next(path, place)
+    if data is None:
+        raise InputError(f"{path} is another file than before")
+    events, after = _parsed(path, data, place)
+    if not events and len(data) == MOST_READ:
+        raise _foreign(path)
+    return events, after
+
+
+def times_on(folder: Path, place: Place) -> tuple[list[Event], Place]:
+    """As `read_on` for the entries of `times.jsonl`; of one that is another file now it starts anew."""
+    data = _next(folder / TIMES, place)
+    if data is None:
+        return times_on(folder, Place())
+    good = data.rfind(b"\n") + 1
+    passed = len(data) if len(data) == MOST_READ and not good else good
+    return _entries(data[:good].decode("utf-8", "replace")), Place(size=place.size + passed)
+
+
+def _next(path: Path, place: Place) -> bytes | None:
+    """What follows `place`, at most MOST_READ bytes of it; None where the file is shorter than that."""
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < place.size:
+                return None
+            file.seek(place.size)
+            return file.read(MOST_READ)
+    except FileNotFoundError:
+        return None if place.size else b""
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
 def read(folder: Path) -> tuple[Event, list[Event]]:
@@ -296,12 +358,15 @@ def _write_header(folder: Path, header: Mapping[str, Any]) -> None:
 
 def times(folder: Path) -> list[Event]:
     """The entries of `times.jsonl`; lines that are torn, or that no study writes, are passed over."""
-    entries = []
     try:
-        lines = (folder / TIMES).read_text(encoding="utf-8", errors="replace").splitlines()
+        return _entries((folder / TIMES).read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return []
-    for line in lines:
+
+
+def _entries(text: str) -> list[Event]:
+    entries = []
+    for line in text.splitlines():
         with suppress(ValueError, RecursionError):
             entry = json.loads(line)
             if isinstance(entry, dict) and _sound(entry):
