@@ -139,10 +139,9 @@ class Archive:
         no_worse = (self.points <= row).all(axis=1)
         if no_worse.any() and (self.points[no_worse] < row).any():
             return False
-        kept: NDArray[np.bool_] = ~((row <= self.points).all(axis=1) & (row < self.points).any(axis=1))
-        if not kept.all():
-            self.members = [member for member, keep in zip(self.members, kept.tolist(), strict=True) if keep]
-            self.points = self.points[kept]
+        kept = np.flatnonzero((self.points < row).any(axis=1) | (self.points == row).all(axis=1))
+        if len(kept) < len(self.members):
+            self.members, self.points = [self.members[place] for place in kept], self.points[kept]
         self.members.append(trial)
         self.points = np.vstack([self.points, row])
         return True

@@ -324,7 +324,7 @@ def connect(app: Any, runs: Runs) -> None:
         return no_update if options == labels else labels, no_update if known else names[0]
 
     @app.callback(  # type: ignore[untyped-decorator]
-        [Output(name, "children") for name in ("heading", "facts", "meaning", "life", "figures", "under-way")],
+        *(Output(name, "children") for name in ("heading", "facts", "meaning", "life", "figures", "under-way")),
         *(Output("life", "className"), Output("spent", "style"), Output("budget", "hidden"), Output("seen", "data")),
         *(Input("clock", "n_intervals"), run, State("seen", "data")),
     )
@@ -337,7 +337,7 @@ def connect(app: Any, runs: Runs) -> None:
             share = state.share_of(study)
             now = [name, study.revision]
             return [
-                [*heading(study), _life(life, words), _stats(study), under_way(study, life == "running")],
+                *(*heading(study), _life(life, words), _stats(study), under_way(study, life == "running")),
                 *(f"life {life}", {"width": f"{100 * (share or 0):.1f}%"}, share is None),
                 no_update if last == now else now,
             ]
@@ -373,7 +373,7 @@ def connect(app: Any, runs: Runs) -> None:
     def course(study: Followed, _: Any, by: str, dark: bool) -> Any:
         return figures.growth(study, by, dark), figures.rates(study, dark)
 
-    @app.callback([Output(name, "children") for name in ("work", "rungs", "causes")], run, seen)  # type: ignore[untyped-decorator]
+    @app.callback(*(Output(name, "children") for name in ("work", "rungs", "causes")), run, seen)  # type: ignore[untyped-decorator]
     @told
     def tables(study: Followed, _: Any) -> Any:
         return [table("prose", [], state.work_of(study)), rungs(study), causes(study)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ def application(paths: Sequence[Path], hosts: Callable[[], Sequence[str]]) -> An
 
 
 def _guard(app: Any, hosts: Callable[[], Sequence[str]]) -> None:
-    """Refuse who asks for another host, as a page elsewhere whose name was made to point here; allow no other script."""
+    """Refuse who asks for another host: a page elsewhere whose name was made to point here. Allow no other script."""
     from flask import Response, request
 
     @app.server.before_request  # type: ignore[untyped-decorator]
@@ -93,6 +94,9 @@ def serve(paths: Sequence[Path], port: int = 0, ready: Callable[[str], None] | N
         number = listening.getsockname()[1]
         hosts += [f"{LOOPBACK}:{number}", f"localhost:{number}"]
         server = create_server(wsgi, sockets=[listening], threads=4, ident=None, clear_untrusted_proxy_headers=True)
+        logging.getLogger("waitress.queue").setLevel(
+            logging.ERROR
+        )  # a short queue is usual: a page asks for much at once
         if ready:
             ready(f"http://{LOOPBACK}:{number}/")
         server.run()
