@@ -112,7 +112,7 @@ def front(trials: Iterable[Trial], objectives: Sequence[str]) -> list[Trial]:
 
 
 class Archive:
-    """The front of trials that are told one by one, without a second look at those before.
+    """The front of trials that are told bit by bit, without a second look at those that are not on it.
 
     `members` are those of `front` over the same trials, in the order told, `points` (k, m) their objectives; `best` and
     `worst` (m,) the least and the greatest values of all trials that compare. A higher rung begins anew.
@@ -128,23 +128,22 @@ class Archive:
         self.points = np.empty((0, len(self.objectives)))
         self.best, self.worst = np.full((2, len(self.objectives)), [[math.inf], [-math.inf]])
 
-    def add(self, trial: Trial) -> bool:
-        """Whether the trial is on the front now. Raises InputError where it lacks an objective."""
-        if trial.status != "done" or trial.reason or trial.candidate.rung < self.rung:
+    def add(self, trials: Iterable[Trial]) -> bool:
+        """Whether the front has changed. Raises InputError where a trial lacks an objective."""
+        done = [trial for trial in trials if trial.status == "done" and not trial.reason]
+        rung = max((trial.candidate.rung for trial in done), default=0)
+        if rung > self.rung:
+            self._begin(rung)
+        new = [trial for trial in done if trial.candidate.rung == self.rung]
+        if not new:
             return False
-        row = np.array(point(trial, self.objectives))
-        if trial.candidate.rung > self.rung:
-            self._begin(trial.candidate.rung)
-        self.best, self.worst = np.minimum(self.best, row), np.maximum(self.worst, row)
-        no_worse = (self.points <= row).all(axis=1)
-        if no_worse.any() and (self.points[no_worse] < row).any():
-            return False
-        kept = np.flatnonzero((self.points < row).any(axis=1) | (self.points == row).all(axis=1))
-        if len(kept) < len(self.members):
-            self.members, self.points = [self.members[place] for place in kept], self.points[kept]
-        self.members.append(trial)
-        self.points = np.vstack([self.points, row])
-        return True
+        table = _table([point(trial, self.objectives) for trial in new])
+        self.best, self.worst = np.minimum(self.best, table.min(axis=0)), np.maximum(self.worst, table.max(axis=0))
+        members, points = [*self.members, *new], np.concatenate([self.points, table])
+        kept = np.flatnonzero(moocore.is_nondominated(points, keep_weakly=True))
+        changed = bool(kept[-1] >= len(self.members))
+        self.members, self.points = [members[place] for place in kept], points[kept]
+        return changed
 
     def share(self, points: NDArray[np.float64] | None = None) -> float:
         """The hypervolume of `points`, by default the front's, as a share of the box from `best` to `worst`."""

@@ -17,7 +17,7 @@ from frugalnas import pareto, store
 from frugalnas.core import IMAGES, Candidate, InputError, Trial
 from frugalnas.record import Record, cause_of, check, parted
 
-MOST_STEPS = 600  # of the front's history that are kept
+STEPS = 200  # of the front's history, about
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Followed:
         self.steps: list[Step] = []
         self._journal = self._times = store.Place()
         self._ages: dict[int, float] = {}
+        self._fresh: list[Trial] = []  # that are not on the front yet
+        self._shares: dict[Any, Any] = {}
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -136,6 +138,8 @@ class Followed:
                 trial = store.trial_of(event, self.untold.pop(event["tell"])[0])
                 age = self._age_of(trial.number, age)
                 self._tell(trial, age)
+        if self._fresh:
+            self._grow(age)
 
     def _age_of(self, number: int, otherwise: float | None = None) -> float:
         return self._ages.get(number, self.elapsed if otherwise is None else otherwise)
@@ -157,18 +161,35 @@ class Followed:
         if trial.reason:
             return
         self.images += trial.values.get(IMAGES, 0.0)
-        rung = self.archive.rung
-        grew = self.archive.add(trial)
+        self._fresh.append(trial)
+        if len(self._fresh) * STEPS > self.counts["done"]:  # each one of a short study, of a long one many at once
+            self._grow(age)
+
+    def _grow(self, age: float) -> None:
+        """Put the trials that were told of on the front."""
+        fresh, self._fresh, rung = self._fresh, [], self.archive.rung
+        grew = self.archive.add(fresh)
         if self.archive.rung != rung:
             self.rated_columns, self.rated_numbers, self.steps = {}, array("q"), []
-        if trial.candidate.rung == self.archive.rung:
-            for name in self.objectives:
-                self.rated_columns.setdefault(name, array("d")).append(trial.values[name])
-            self.rated_numbers.append(trial.number)
+        for trial in fresh:
+            if trial.candidate.rung == self.archive.rung:
+                for name in self.objectives:
+                    self.rated_columns.setdefault(name, array("d")).append(trial.values[name])
+                self.rated_numbers.append(trial.number)
         if grew:
             self.steps.append(Step(self.counts["done"], age, self.archive.points))
-            if len(self.steps) > MOST_STEPS:
+            if len(self.steps) > 2 * STEPS:
                 del self.steps[1:-1:2]
+
+    def share(self, step: Step) -> float:
+        """The share of the box that the front dominated then; see `pareto.Archive`."""
+        box = (*self.archive.best, *self.archive.worst)
+        if self._shares.get("box") != box:
+            self._shares = {"box": box}
+        if step.rated not in self._shares:
+            self._shares[step.rated] = self.archive.share(step.points)
+        share: float = self._shares[step.rated]
+        return share
 
     def under_way(self) -> list[tuple[int, Candidate, float]]:
         """Number, candidate, and since how many seconds it is asked for, in this session, by the clock of the study."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from frugalnas import pareto
 from frugalnas.core import Trial
 from frugalnas.report.effort import duration
 from frugalnas.report.page import page_file
@@ -22,7 +23,7 @@ from frugalnas.watch import figures, state
 from frugalnas.watch.follow import Followed
 
 EVERY_MS = 1500
-MOST_ROWS = 200  # of a table
+MOST_ROWS = 100  # of a table
 _SIGNS = {
     **{"best": "Pareto front", "dot": "other networks", "stairs": "front of these two", "limit": "limit"},
     **{"first": "the picked one", "second": "the one it is compared with"},
@@ -114,9 +115,16 @@ def layout() -> Any:
                     html.Div(
                         [
                             html.Div(
-                                [html.H2("What it bought"), html.P(_BOUGHT, className="quiet"), by, _graph("growth")]
+                                [
+                                    html.H2("What it bought"),
+                                    html.P(_BOUGHT, className="quiet"),
+                                    by,
+                                    html.Div(_graph("growth"), className="low"),
+                                ]
                             ),
-                            html.Div([html.H2("How fast"), html.Div(id="work"), _graph("rates")]),
+                            html.Div(
+                                [html.H2("How fast"), html.Div(id="work"), html.Div(_graph("rates"), className="low")]
+                            ),
                         ],
                         className="columns",
                     ),
@@ -148,9 +156,9 @@ def _sign(kind: str, words: str) -> Any:
 
 
 def _graph(name: str | dict[str, str]) -> Any:
-    from dash import dcc
+    from dash import dcc, html
 
-    return dcc.Graph(id=name, config=_GRAPH, className="chart", responsive=True)
+    return html.Div(dcc.Graph(id=name, config=_GRAPH, responsive=True, style={"height": "100%"}), className="chart")
 
 
 def table(kind: str, header: Sequence[str], rows: Iterable[Sequence[Any]], classes: Sequence[str] = ()) -> Any:
@@ -181,7 +189,9 @@ def front_table(study: Followed, picked: Mapping[str, int | None]) -> Any:
     from dash import html
 
     knee = state.knee_of(study)
-    members = sorted(study.archive.members, key=lambda trial: [trial.values[name] for name in study.objectives])
+    whole = sorted(study.archive.members, key=lambda trial: [trial.values[name] for name in study.objectives])
+    members = pareto.evenly_spread(whole, study.objectives, MOST_ROWS)
+    members.sort(key=lambda trial: trial.values[study.objectives[0]])
     names = [*dict.fromkeys([*study.objectives, *(name for trial in members for name in trial.values)])]
 
     def row(trial: Trial) -> list[Any]:
@@ -192,7 +202,9 @@ def front_table(study: Followed, picked: Mapping[str, int | None]) -> Any:
         f"{'knee ' if trial.number == knee else ''}{'picked' if trial.number in picked.values() else ''}"
         for trial in members
     ]
-    return table("long", ["trial", *map(figures.title_of, names)], map(row, members), classes)
+    shown = table("long", ["trial", *map(figures.title_of, names)], map(row, members), classes)
+    words = f"{len(members)} of the {len(whole):,} on the front, spread evenly along it."
+    return shown if len(members) == len(whole) else [html.P(words, className="quiet"), shown]
 
 
 def panel(study: Followed, a: int | None, b: int | None, dark: bool) -> list[Any]:
@@ -262,7 +274,7 @@ def under_way(study: Followed, running: bool) -> Any:
         [str(number), f"rung {candidate.rung}", duration(seconds) if running else "–"]
         for number, candidate, seconds in study.under_way()[:MOST_ROWS]
     ]
-    return table("", ["trial", "on", "asked for since"], rows) or html.P("Nothing.", className="quiet")
+    return table("", ["trial", "on", "since it was asked for"], rows) or html.P("Nothing.", className="quiet")
 
 
 def causes(study: Followed) -> list[Any]:

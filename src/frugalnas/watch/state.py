@@ -26,7 +26,6 @@ from frugalnas.watch.follow import Followed
 Life = Literal["waiting", "running", "finished", "interrupted", "damaged"]
 DEEPEST, MOST_RUNS, MOST_ENTRIES = 4, 500, 20_000  # of folders that are looked through
 RECENT = 50  # trials that the present speed is taken from
-MOST_CURVE = 300  # points of the hypervolume
 
 
 def runs_in(paths: Sequence[Path]) -> list[Path]:
@@ -132,7 +131,7 @@ def rates_of(study: Followed, bins: int = 60) -> tuple[list[float], list[float]]
     """Networks rated in a minute over the age of the study: ends of equal spans in minutes, and the rates."""
     if not study.told_at or study.elapsed <= 0:
         return [], []
-    number = max(1, min(bins, len(study.told_at)))
+    number = max(1, min(bins, len(study.told_at) // 3))
     counts, edges = np.histogram(np.array(study.told_at), number, (0.0, study.elapsed))
     width = study.elapsed / number / 60
     return (edges[1:] / 60).tolist(), (counts / width).tolist()
@@ -142,9 +141,8 @@ def growth_of(study: Followed) -> list[tuple[int, float, float]]:
     """Rated networks, seconds, and the share of the box that the front dominated then; see `report.effort.Growth`."""
     if len(study.rated_numbers) < 2 or len(study.objectives) > MOST_OBJECTIVES:
         return []
-    most = MOST_CURVE if len(study.objectives) < MOST_OBJECTIVES else MOST_CURVE // 5
-    places = np.unique(np.linspace(0, len(study.steps) - 1, min(most, len(study.steps))).round().astype(int))
-    curve = [(study.steps[i].rated, study.steps[i].seconds, study.archive.share(study.steps[i].points)) for i in places]
+    steps = study.steps if len(study.objectives) < MOST_OBJECTIVES else [*study.steps[:-1:5], study.steps[-1]]
+    curve = [(step.rated, step.seconds, study.share(step)) for step in steps]
     return [*curve, (study.counts["done"], study.elapsed, curve[-1][2])]
 
 
