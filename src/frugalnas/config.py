@@ -12,18 +12,20 @@ import inspect
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from frugalnas.core import InputError, nearest
 from frugalnas.distribute import EXECUTORS
+from frugalnas.estimators import ESTIMATORS
 from frugalnas.latency.settings import Latency
 from frugalnas.methods import METHODS
 from frugalnas.schema import Tree, as_table, construct, filled
 from frugalnas.spaces import SPACES
 from frugalnas.strategies import STRATEGIES
 from frugalnas.strategies.prescreened import Prescreened, check_settings
+from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource, absolute
 
 _BUDGETS = ("trials", "minutes", "epochs")
@@ -153,7 +155,7 @@ def _prescreen(given: Any, rung: Tree) -> Tree | None:
     section = filled(Prescreened, rest, "prescreen", _GIVEN["prescreen"])
     check_settings(section["candidates"], section["least"])
     look = as_table(table.get("estimator", {"type": LOOK}), "prescreen.estimator")
-    kind = _estimators().get(str(look.get("type")))
+    kind = ESTIMATORS.get(str(look.get("type")))
     if kind and "fidelity" not in look and "fidelity" in inspect.signature(kind).parameters and rung.get("fidelity"):
         look = {**look, "fidelity": {key: rung["fidelity"][key] for key in ("resolution", "width", "depth")}}
     return {**section, "estimator": part("estimators", look, "prescreen.estimator")}
@@ -176,30 +178,18 @@ def _placed(estimator: Tree) -> Tree:
     return estimator | {key: str(Path(estimator[key]).resolve()) for key in _FILES if estimator.get(key)}
 
 
-def _estimators() -> dict[str, Any]:
-    from frugalnas.estimators import ESTIMATORS  # these import torch
-
-    return ESTIMATORS
-
-
-def _tasks() -> dict[str, Any]:
-    from frugalnas.tasks.classification import Classification
-
-    return {"classification": Classification}
-
-
-_PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "task": _tasks,
-    "space": lambda: SPACES,
-    "strategy": lambda: STRATEGIES,
-    "estimators": _estimators,
-    "executor": lambda: dict(EXECUTORS),
+_PARTS: dict[str, Mapping[str, Any]] = {
+    "task": {"classification": Classification},
+    "space": SPACES,
+    "strategy": STRATEGIES,
+    "estimators": ESTIMATORS,
+    "executor": EXECUTORS,
 }
 
 
 def make(section: str, tree: Tree, given: Mapping[str, Any]) -> Any:
     """The part that a completed section describes; `given` are arguments from other parts, used where it takes them."""
-    kind = _PARTS[section]()[tree["type"]]
+    kind = _PARTS[section][tree["type"]]
     taken = {key: value for key, value in given.items() if key in inspect.signature(kind).parameters}
     return construct(kind, {key: value for key, value in tree.items() if key != "type"}, taken)
 
@@ -295,8 +285,8 @@ def _are_places(layer: Mapping[Any, Any]) -> bool:
 def part(section: str, given: Any, path: str) -> Tree:
     """The section of one part, which errors call `path`, checked and completed. Raises InputError."""
     table = as_table({} if given is None else given, path)
-    kinds, name = _PARTS[section](), table.get("type")
-    if name not in kinds:
+    kinds, name = _PARTS[section], table.get("type")
+    if not isinstance(name, str) or name not in kinds:
         raise InputError(f"{path}.type = {name!r}: {nearest(str(name), [*kinds])}")
     rest = {key: value for key, value in table.items() if key != "type"}
     return {"type": name, **filled(kinds[name], rest, path, _GIVEN[section])}

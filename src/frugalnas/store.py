@@ -17,9 +17,10 @@ import socket
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from frugalnas.core import Candidate, InputError, Trial
 
 JOURNAL, TIMES, LOCK = "journal.jsonl", "times.jsonl", ".lock"
 FORMAT = 1
-MOST_READ = 2**24  # bytes at a time, by who follows a study
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 Event = dict[str, Any]
 
@@ -40,115 +40,90 @@ def _line(event: Mapping[str, Any], previous: int) -> tuple[bytes, int]:
     return body[:-1] + b',"sum":"%08x"}\n' % checksum, checksum
 
 
-def _parse(line: bytes, previous: int) -> tuple[Event, int] | None:
-    """The event and checksum of one line, or None where they do not add up."""
-    body, found, rest = line[:-18] + b"}", line[-18:-10], line[-10:-2]
-    if found != b',"sum":"' or line[-2:] != b'"}':
+def _body(line: bytes, previous: int) -> tuple[bytes, int] | None:
+    """The JSON and the checksum of one whole line, or None where they do not add up."""
+    body, found, rest = line[:-19] + b"}", line[-19:-11], line[-11:-3]
+    if found != b',"sum":"' or line[-3:] != b'"}\n':
         return None
     checksum = zlib.crc32(body, previous)
-    if rest != b"%08x" % checksum:
-        return None
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return (event, checksum) if isinstance(event, dict) else None
+    return (body, checksum) if rest == b"%08x" % checksum else None
 
 
-def _scan(path: Path) -> tuple[list[Event], int, int]:
-    """All events, the length in bytes of the part that adds up, and its last checksum."""
+def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Of each whole line in the first `size` bytes of the file the JSON, its checksum, and where it ends.
+
+    Raises InputError where there is no file, and at the first line that does not add up.
+    """
+    checksum = end = 0
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                end += len(line)
+                if not line.endswith(b"\n") or (size is not None and end > size):
+                    return
+                found = _body(line, checksum)
+                if found is None:
+                    raise _damaged(path, number)
+                body, checksum = found
+                yield body, checksum, end
     except FileNotFoundError:
         raise InputError(f"{path.parent} holds no study: there is no {path.name} in it") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    events, place = _parsed(path, data, Place())
-    if not events:
-        raise _foreign(path)
-    return events, place.size, place.checksum
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """How far a file was read: whole lines, their bytes, and the checksum of the last."""
+def _event(body: bytes) -> Event | None:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
 
-    lines: int = 0
-    size: int = 0
-    checksum: int = 0
+
+def event_of(line: bytes, previous: int) -> tuple[Event, int] | None:
+    """The event and the checksum of one whole line after one of the checksum `previous`; None if they do not add up."""
+    found = _body(line, previous)
+    event = found and _event(found[0])
+    return (event, found[1]) if found and event is not None else None
 
 
-def _parsed(path: Path, data: bytes, place: Place) -> tuple[list[Event], Place]:
-    """The events of the whole lines in `data`, which follows `place` in the journal at `path`, and the place after."""
-    events: list[Event] = []
-    checksum, good = place.checksum, 0
-    while (end := data.find(b"\n", good)) >= 0:
-        parsed = _parse(data[good:end], checksum)
-        line = place.lines + len(events) + 1
-        if parsed is None:
-            raise InputError(f"{path} line {line} does not match its checksum: the file was edited or damaged")
-        event, checksum = parsed
-        if line == 1 and event.get("format") != FORMAT:
+def _damaged(path: Path, number: int) -> InputError:
+    return InputError(f"{path} line {number} does not match its checksum: the file was edited or damaged")
+
+
+def stream(folder: Path, size: int | None = None) -> Iterator[Event]:
+    """Header and then each event of the study in `folder`, of `size` bytes at most; a torn tail is passed over.
+
+    Raises InputError where there is no journal, and once it is read so far where it was damaged.
+    """
+    path, number = folder / JOURNAL, 0
+    for number, (body, _, _) in enumerate(_bodies(path, size), start=1):
+        event = _event(body)
+        if event is None:
+            raise _damaged(path, number)
+        if number == 1 and event.get("format") != FORMAT:
             raise _foreign(path)
-        events.append(event)
-        good = end + 1
-    return events, Place(place.lines + len(events), place.size + good, checksum)
+        yield event
+    if not number:
+        raise _foreign(path)
 
 
 def _foreign(path: Path) -> InputError:
     return InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
 
 
-def read_on(folder: Path, place: Place) -> tuple[list[Event], Place]:
-    """The next events after `place`, of at most MOST_READ bytes, for reading only; at the start the header is first.
-
-    A torn tail, or a journal that is not there yet, gives none. Raises InputError for a journal that does not go on
-    from `place`: it was damaged, or is another one now.
-    """
-    path = folder / JOURNAL
-    data = _next(path, place)
-    if data is None:
-        raise InputError(f"{path} is another file than before")
-    events, after = _parsed(path, data, place)
-    if not events and len(data) == MOST_READ:
-        raise _foreign(path)
-    return events, after
-
-
-def times_on(folder: Path, place: Place) -> tuple[list[Event], Place]:
-    """As `read_on` for the entries of `times.jsonl`; of one that is another file now it starts anew."""
-    data = _next(folder / TIMES, place)
-    if data is None:
-        return times_on(folder, Place())
-    good = data.rfind(b"\n") + 1
-    passed = len(data) if len(data) == MOST_READ and not good else good
-    return _entries(data[:good].decode("utf-8", "replace")), Place(size=place.size + passed)
-
-
-def _next(path: Path, place: Place) -> bytes | None:
-    """What follows `place`, at most MOST_READ bytes of it; None where the file is shorter than that."""
-    try:
-        with path.open("rb") as file:
-            if file.seek(0, os.SEEK_END) < place.size:
-                return None
-            file.seek(place.size)
-            return file.read(MOST_READ)
-    except FileNotFoundError:
-        return None if place.size else b""
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+def header_of(folder: Path) -> Event:
+    """The header of the study in `folder`. Raises InputError as `stream` does."""
+    return next(stream(folder))
 
 
 def read(folder: Path) -> tuple[Event, list[Event]]:
-    """Header and events of the study in `folder`, for reading only; a torn tail is passed over.
-
-    Raises InputError where there is no journal or it was damaged.
-    """
-    events, _, _ = _scan(folder / JOURNAL)
-    return events[0], events[1:]
+    """Header and events of the study in `folder`, all at once. Raises InputError as `stream` does."""
+    header, *events = stream(folder)
+    return header, events
 
 
-def trials_of(events: list[Event]) -> list[Trial]:
+def trials_of(events: Iterable[Event]) -> list[Trial]:
     """The trials that `events` tell of, in the order told. Raises KeyError or TypeError for events of no search."""
     asked: dict[int, Candidate] = {}
     trials = []
@@ -158,6 +133,12 @@ def trials_of(events: list[Event]) -> list[Trial]:
         else:
             trials.append(trial_of(event, asked.pop(event["tell"])))
     return trials
+
+
+def trials_in(folder: Path) -> tuple[Event, list[Trial]]:
+    """Header and trials of the study in `folder`. Raises as `stream` and `trials_of` do."""
+    events = stream(folder)
+    return next(events), trials_of(events)
 
 
 def ask_event(number: int, candidate: Candidate) -> Event:
@@ -244,8 +225,8 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 class Journal:
     """The journal of one study, opened for writing and locked against a second writer.
 
-    `header` is the first line, `events` what was recorded before this session, `elapsed` the seconds that earlier
-    sessions ran, `cut` the bytes of a torn tail that were dropped. `folder` must hold a journal (see `create`).
+    `header` is the first line, `elapsed` the seconds that earlier sessions ran, `cut` the bytes of a torn tail that
+    were dropped. `folder` must hold a journal (see `create`).
     Raises InputError when there is none, it was damaged, or another process has it open.
     """
 
@@ -282,9 +263,10 @@ class Journal:
         return cls(folder, _begin=header)
 
     def _open(self) -> None:
-        events, self._size, self._checksum = _scan(self.folder / JOURNAL)
-        self.header, self.events = events[0], events[1:]
-        self.elapsed = elapsed_in(times(self.folder))
+        self.header = header_of(self.folder)
+        (_, self._checksum, self._size), *_ = deque(_bodies(self.folder / JOURNAL), maxlen=1)
+        self._earlier = self._size
+        self.elapsed = elapsed_in(_entries(self.folder))
         self._started = time.monotonic()
         self._whole = True
         self._file = os.open(self.folder / JOURNAL, os.O_RDWR | _NO_LINK)
@@ -293,6 +275,11 @@ class Journal:
         os.lseek(self._file, self._size, os.SEEK_SET)
         self._times = os.open(self.folder / TIMES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o644)
         self._note({"pid": os.getpid(), "host": socket.gethostname(), "elapsed": round(self.elapsed, 3)})
+
+    @property
+    def events(self) -> Iterator[Event]:
+        """What was recorded before this session, from the file as it is asked for. Raises InputError as `stream`."""
+        return islice(stream(self.folder, self._earlier), 1, None)
 
     def append(self, event: Event, *, durable: bool = False) -> None:
         """Write one event; with `durable`, it is on the disk when this returns.
@@ -358,25 +345,36 @@ def _write_header(folder: Path, header: Mapping[str, Any]) -> None:
 
 def times(folder: Path) -> list[Event]:
     """The entries of `times.jsonl`; lines that are torn, or that no study writes, are passed over."""
-    try:
-        return _entries((folder / TIMES).read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return []
+    return [*_entries(folder)]
 
 
-def _entries(text: str) -> list[Event]:
-    entries = []
-    for line in text.splitlines():
+def times_in(folder: Path) -> tuple[dict[int, float], float]:
+    """By `times.jsonl` the seconds that each trial took on its worker, and those that the study has run."""
+    seconds, elapsed = {}, 0.0
+    for entry in _entries(folder):
+        elapsed = max(elapsed, entry.get("elapsed", 0.0))
+        if "tell" in entry:
+            seconds[entry["tell"]] = entry["seconds"]
+    return seconds, float(elapsed)
+
+
+def elapsed_in(entries: Iterable[Event]) -> float:
+    """Seconds that a study has run by the entries of its `times.jsonl`, over all its sessions."""
+    return float(max((entry["elapsed"] for entry in entries if "elapsed" in entry), default=0.0))
+
+
+def _entries(folder: Path) -> Iterator[Event]:
+    with suppress(OSError), (folder / TIMES).open(encoding="utf-8", errors="replace") as file:
+        yield from entries_of(file)
+
+
+def entries_of(lines: Iterable[str]) -> Iterator[Event]:
+    """The entries of lines of `times.jsonl`; those that are torn, or that no study writes, are passed over."""
+    for line in lines:
         with suppress(ValueError, RecursionError):
             entry = json.loads(line)
             if isinstance(entry, dict) and _sound(entry):
-                entries.append(entry)
-    return entries
-
-
-def elapsed_in(entries: list[Event]) -> float:
-    """Seconds that a study has run by the entries of its `times.jsonl`, over all its sessions."""
-    return float(max((entry["elapsed"] for entry in entries if "elapsed" in entry), default=0.0))
+                yield entry
 
 
 def _sound(entry: Event) -> bool:
@@ -388,5 +386,8 @@ def _sound(entry: Event) -> bool:
 
 
 def _last_session(folder: Path) -> str:
-    sessions = [entry for entry in times(folder) if "pid" in entry]
-    return f"pid {sessions[-1]['pid']} on {sessions[-1]['host']}" if sessions else "owner unknown"
+    said = "owner unknown"
+    for entry in _entries(folder):
+        if "pid" in entry:
+            said = f"pid {entry['pid']} on {entry['host']}"
+    return said

@@ -44,9 +44,9 @@ def evaluate(
     import torch
 
     from frugalnas.model import Model
-    from frugalnas.tasks.classification import rated
     from frugalnas.tasks.data import DataSource
     from frugalnas.tasks.labelled import load_labelled
+    from frugalnas.tasks.tensors import rated
 
     trained = Model.load(model)
     channels, side, _ = trained.shape

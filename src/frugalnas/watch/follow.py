@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from frugalnas import pareto, store
 from frugalnas.core import IMAGES, Candidate, InputError, Trial
-from frugalnas.record import Record, cause_of, check, parted
+from frugalnas.record import cause_of, check_header, parted
+from frugalnas.watch.tail import Place, events_after, times_after
 
 STEPS = 200  # of the front's history, about
 
@@ -61,7 +62,7 @@ class Followed:
         self.rated_numbers = array("q")
         self.archive = pareto.Archive(())
         self.steps: list[Step] = []
-        self._journal = self._times = store.Place()
+        self._journal = self._times = Place()
         self._ages: dict[int, float] = {}
         self._fresh: list[Trial] = []  # that are not on the front yet
         self._shares: dict[Any, Any] = {}
@@ -92,7 +93,7 @@ class Followed:
     def _read_on(self) -> None:
         self._read_times()  # first: what is told has its time then, at the next look at the latest
         while True:
-            events, place = store.read_on(self.folder, self._journal)
+            events, place = events_after(self.folder, self._journal)
             if place == self._journal:
                 return
             try:
@@ -105,11 +106,9 @@ class Followed:
 
     def _read_times(self) -> None:
         while True:
-            entries, place = store.times_on(self.folder, self._times)
+            entries, place = times_after(self.folder, self._times)
             if place == self._times:
                 return
-            if place.size < self._times.size:
-                raise InputError(f"{self.folder / store.TIMES} is another file than before")
             self._times = place
             for entry in entries:
                 self._note(entry)
@@ -128,7 +127,7 @@ class Followed:
     def _learn(self, events: list[store.Event]) -> None:
         if not self.header and events:
             self.header = events.pop(0)
-            check(Record(self.folder, self.header, (), {}, 0.0))
+            check_header(self.header)
             self.archive = pareto.Archive(self.header["config"]["objectives"])
         age = next(reversed(self._ages.values()), 0.0) if not self.trials else self._age_of(next(reversed(self.trials)))
         for event in events:
