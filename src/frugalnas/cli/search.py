@@ -16,11 +16,13 @@ from frugalnas.cli.options import (
     Limit,
     Method,
     Minutes,
+    Mlflow,
     Preset,
     Root,
     Seed,
     Set,
     Strict,
+    Tensorboard,
     Trials,
     Workers,
     refuse_no_search,
@@ -62,6 +64,8 @@ def search(
         int | None,
         typer.Option(help="Look at so many networks for each that is trained, and train the most promising one."),
     ] = None,
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +76,8 @@ def search(
     """
     from frugalnas.cli.latency import make_table
     from frugalnas.config import options
-    from frugalnas.launch import begin
+    from frugalnas.launch import begin, new_folder
+    from frugalnas.loggers import logged
     from frugalnas.progress import live
 
     refuse_taken(out)
@@ -93,8 +98,9 @@ def search(
 
         tree = with_ladder(tree, ladder)
     make_table(tree)
-    with watched(live(tree)) as progress:
-        result = begin(tree, out, progress)
+    folder = out or new_folder(tree)
+    with watched(live(tree)) as progress, logged(folder, tree, progress, tensorboard, mlflow) as told:
+        result = begin(tree, folder, told)
     _print_result(result, as_json)
 
 
@@ -105,6 +111,8 @@ def resume(
     minutes: Minutes = None,
     epochs: Epochs = None,
     workers: Workers = None,
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
@@ -115,9 +123,12 @@ def resume(
     """
     from frugalnas import fit, launch, proxies, rank
     from frugalnas.config import changed, options
+    from frugalnas.loggers import logged
     from frugalnas.progress import live
     from frugalnas.store import JOURNAL
 
+    if (tensorboard or mlflow) and (fit.holds_fit(run) or not (run / JOURNAL).exists()):
+        raise InputError(f"{run} holds no search: --tensorboard and --mlflow are for searches")
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
 
@@ -128,6 +139,8 @@ def resume(
     if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers):
         return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
+    if (tensorboard or mlflow) and (proxies.is_study(tree) or rank.is_ranking(tree)):
+        raise InputError(f"{run} holds a study of ratings: --tensorboard and --mlflow are for searches")
     if proxies.is_study(tree):
         from frugalnas.cli.proxies import go_on as go_on_studying
 
@@ -138,8 +151,8 @@ def resume(
 
         go_on_ranking(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         return
-    with watched(live(tree)) as progress:
-        result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
+    with watched(live(tree)) as progress, logged(run, tree, progress, tensorboard, mlflow) as told:
+        result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=told)
     _print_result(result, as_json)
 
 

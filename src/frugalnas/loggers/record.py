@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
 
@@ -44,11 +43,7 @@ class Told:
 
 
 class Logger(Protocol):
-    """Somewhere to write to. All but the constructor is called in one thread of its own, and may raise anything."""
-
-    def __init__(self, folder: Path) -> None:
-        """For the study in `folder`; writes nothing yet. Raises InputError where the library is missing."""
-        ...
+    """Somewhere to write to. All is called in one thread of its own, and may raise anything."""
 
     def open(self, told: Told) -> int:
         """Begin, or go on. Returns how many told trials are there already."""
@@ -62,7 +57,7 @@ class Logger(Protocol):
 
 
 @contextmanager
-def logged(loggers: Mapping[str, Logger], name: str, tree: Mapping[str, Any]) -> Iterator[Callable[[Study], None]]:
+def telling(loggers: Mapping[str, Logger], name: str, tree: Mapping[str, Any]) -> Iterator[Callable[[Study], None]]:
     """A function to call after each told trial, which has every logger hear of it.
 
     `name` and `tree` are those of the study. What goes wrong with a logger is said in one warning, and then it hears no
