@@ -8,7 +8,7 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any, Protocol
@@ -124,7 +124,8 @@ class Course:
     def _add(self, archive: Archive, trial: Trial) -> None:
         box = (*archive.best, *archive.worst)
         changed = archive.add([trial])
-        if (changed or box != (*archive.best, *archive.worst)) and len(archive.objectives) <= MOST_OBJECTIVES:
+        grown = changed or box != (*archive.best, *archive.worst)
+        if grown and (archive.worst > archive.best).any() and len(archive.objectives) <= MOST_OBJECTIVES:
             self._share = archive.share()
 
     def front(self) -> str:
@@ -162,7 +163,8 @@ class Behind:
 
     def end(self, front: str, ended: bool) -> None:
         if self._thread is not None and not self._broken:
-            self._waiting.put((front, ended), timeout=1)
+            with suppress(queue.Full):
+                self._waiting.put((front, ended), timeout=1)
 
     def join(self, seconds: float) -> None:
         if self._thread is not None:

@@ -40,6 +40,7 @@ class Followed:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.revision = 0
+        self._damaged: list[tuple[int, int] | None] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -79,6 +80,11 @@ class Followed:
     def read(self) -> None:
         """Read what is new. A journal that was replaced by another is read anew, one that is damaged told of."""
         before = self._journal, self._times, self.trouble
+        files = self._files()
+        if self.trouble:
+            if files == self._damaged:
+                return
+            self._forget()
         try:
             self._read_on()
         except InputError:
@@ -86,9 +92,21 @@ class Followed:
             try:
                 self._read_on()
             except InputError as error:
-                self.trouble = str(error)
+                self._forget()
+                self.trouble, self._damaged = str(error), files
         if (self._journal, self._times, self.trouble) != before:
             self.revision += 1
+
+    def _files(self) -> list[tuple[int, int] | None]:
+        """By which the files are told from later ones."""
+        found: list[tuple[int, int] | None] = []
+        for name in (store.JOURNAL, store.TIMES):
+            try:
+                facts = (self.folder / name).stat()
+                found.append((facts.st_size, facts.st_mtime_ns))
+            except OSError:
+                found.append(None)
+        return found
 
     def _read_on(self) -> None:
         self._read_times()  # first: what is told has its time then, at the next look at the latest

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
@@ -22,7 +23,7 @@ from frugalnas.report.text import amount, amounts
 from frugalnas.watch import figures, state
 from frugalnas.watch.follow import Followed
 
-EVERY_MS = 1500
+EVERY_MS = 1000
 MOST_ROWS = 100  # of a table
 _SIGNS = {
     **{"best": "Pareto front", "dot": "other networks", "stairs": "front of these two", "limit": "limit"},
@@ -146,7 +147,7 @@ def layout() -> Any:
 def _number(name: str) -> Any:
     from dash import dcc
 
-    return dcc.Input(id=name, type="number", min=0, step=1, debounce=True)
+    return dcc.Input(id=name, value="", type="text", inputMode="numeric", debounce=True, size="7")
 
 
 def _sign(kind: str, words: str) -> Any:
@@ -366,19 +367,19 @@ def connect(app: Any, runs: Runs) -> None:
 
     @app.callback(Output({"front": ALL}, "figure"), run, seen, *picks, dark)  # type: ignore[untyped-decorator]
     @told
-    def fronts(study: Followed, _: Any, a: int | None, b: int | None, dark: bool) -> Any:
+    def fronts(study: Followed, _: Any, a: str, b: str, dark: bool) -> Any:
         axes = [output["id"]["front"] for output in ctx.outputs_list]
-        return [figures.front(study, axis, {"A": a, "B": b}, dark) for axis in axes]
+        return [figures.front(study, axis, {"A": _whole(a), "B": _whole(b)}, dark) for axis in axes]
 
     @app.callback(Output("front", "children"), run, seen, *picks)  # type: ignore[untyped-decorator]
     @told
-    def front(study: Followed, _: Any, a: int | None, b: int | None) -> Any:
-        return front_table(study, {"A": a, "B": b})
+    def front(study: Followed, _: Any, a: str, b: str) -> Any:
+        return front_table(study, {"A": _whole(a), "B": _whole(b)})
 
     @app.callback(Output("panel", "children"), run, seen, *picks, dark)  # type: ignore[untyped-decorator]
     @told
-    def portrait(study: Followed, _: Any, a: int | None, b: int | None, dark: bool) -> Any:
-        return panel(study, a, b, dark)
+    def portrait(study: Followed, _: Any, a: str, b: str, dark: bool) -> Any:
+        return panel(study, _whole(a), _whole(b), dark)
 
     @app.callback(Output("growth", "figure"), Output("rates", "figure"), run, seen, Input("by", "value"), dark)  # type: ignore[untyped-decorator]
     @told
@@ -399,14 +400,14 @@ def connect(app: Any, runs: Runs) -> None:
     def pick(*given: Any) -> Any:
         a, following = given[-2:]
         if ctx.triggered_id in ("clear", "run"):
-            return None, None, []
+            return "", "", []
         value = ctx.triggered[0]["value"] if ctx.triggered else None
         if not value:  # a chart or a button that has just been made
             return [no_update] * 3
         chosen = ctx.triggered_id["pick"] if "pick" in ctx.triggered_id else _clicked(value)
         if chosen is None:
             return [no_update] * 3
-        return [no_update, chosen, []] if following and a is not None else [chosen, no_update, []]
+        return [no_update, str(chosen), []] if following and a else [str(chosen), no_update, []]
 
 
 def _connect_theme(app: Any) -> None:
@@ -421,6 +422,11 @@ def _connect_theme(app: Any) -> None:
         Output("dark", "data"),
         Input("dark", "id"),
     )
+
+
+def _whole(text: Any) -> int | None:
+    """The number that somebody wrote into a field."""
+    return int(text) if isinstance(text, str) and re.fullmatch(r"[0-9]{1,12}", text.strip()) else None
 
 
 def _clicked(data: Any) -> int | None:
