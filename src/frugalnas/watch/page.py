@@ -244,7 +244,7 @@ def _values(found: Sequence[state.Portrait]) -> Any:
         words, better = "", ""
         if first and second:
             gap = second[1] - first[1]
-            ratio = f", {gap / abs(first[1]):+.1%}" if first[1] and gap else ""
+            ratio = f" ({100 * gap / abs(first[1]):+.1f} %)" if first[1] and gap else ""
             words = f"{'+' if gap > 0 else ''}{amount(name, gap)}{ratio}" if gap else "the same"
             better = "less" if gap < 0 else "more" if gap > 0 else ""
         rows.append([figures.title_of(name), first[0] if first else "", second[0] if second else "", words])
