@@ -174,7 +174,12 @@ _WRITES = frozenset(
     ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown")
 ) | {"shutil.rmtree", "shutil.move", "shutil.copyfile"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_EXPECTED = ("<frozen importlib", typing.__file__, dataclasses.__file__, inspect.__file__)  # which run a module, or its own annotations
+_EXPECTED = (
+    "<frozen importlib",
+    typing.__file__,
+    dataclasses.__file__,
+    inspect.__file__,
+)  # which run a module, or its own annotations
 
 
 def _expected() -> bool:

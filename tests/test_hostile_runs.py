@@ -24,7 +24,6 @@ from hostile import MARKUP, TERMINAL, Change, bodies_of, calm, changes, fuzz, in
 from tiny import SMALL, OneProcess, images
 
 
-
 class NoWorker(OneProcess):
     """Rates nothing."""
 
@@ -78,7 +77,9 @@ SELDOM = st.integers(0, 4).map(lambda number: number == 0)
 
 
 @fuzz(8)
-@given(junk=st.binary(max_size=300), start=st.integers(0, 2), at=st.integers(0, 10**6), over=st.booleans(), resume=SELDOM)
+@given(
+    junk=st.binary(max_size=300), start=st.integers(0, 2), at=st.integers(0, 10**6), over=st.booleans(), resume=SELDOM
+)
 def test_a_journal_of_any_bytes(study, idle, tmp_path, junk, start, at, over, resume):
     good = (study / store.JOURNAL).read_bytes() if start else b""
     at %= len(good) + 1
@@ -129,7 +130,11 @@ def test_words_that_reach_pages_pictures_and_terminals(study, tmp_path, words):
     for line in _lines(study):
         for path in places(bodies[line]):
             if path and not isinstance(_at(bodies[line], path), dict | list):
-                changed = [*bodies[:line], json.loads(Change(path, json.dumps(words)).of(bodies[line])), *bodies[line + 1 :]]
+                changed = [
+                    *bodies[:line],
+                    json.loads(Change(path, json.dumps(words)).of(bodies[line])),
+                    *bodies[line + 1 :],
+                ]
                 folder = placed(study, tmp_path / "run", journal_of([json.dumps(body) for body in changed]))
                 with suppress(InputError):
                     record.load(folder)
@@ -152,7 +157,9 @@ def test_no_terminal_obeys_what_a_run_says(tmp_path, command):
     for number, status in enumerate(("done", "done", "failed", "rejected")):
         candidate = Candidate((number,))
         journal.append(store.ask_event(number, candidate))
-        trial = Trial(number, candidate, status, {"error": 0.5 - number / 10, words: 1.0 + number}, "" if number < 2 else words)
+        trial = Trial(
+            number, candidate, status, {"error": 0.5 - number / 10, words: 1.0 + number}, "" if number < 2 else words
+        )
         journal.append(store.tell_event(trial))
     journal.close()
     said = calm(command[0], tmp_path / "run", *command[1:], writes=[tmp_path / "run"])

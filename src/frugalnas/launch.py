@@ -125,7 +125,7 @@ def begin(
     """
     memory.forget()
     table = table_of(tree)
-    folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
+    folder = Path(out) if out else new_folder(tree)
     problem = problem_of(tree, table, folder.resolve())
     refuse_impossible(problem)
     strategy, task = strategy_of(tree, problem, folder.resolve()), task_of(tree)
@@ -148,6 +148,11 @@ def begin(
     if table:
         table.save(folder / latency.FILE)
     return _run(journal, tree, problem, strategy, executor, progress, write)
+
+
+def new_folder(tree: Tree) -> Path:
+    """The folder of a search that was given none: one for each second."""
+    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
 
 
 def _started(tree: Tree, executor: Executor | None, folder: Path) -> Executor:

@@ -72,6 +72,21 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
+def _event(body: bytes) -> Event | None:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def event_of(line: bytes, previous: int) -> tuple[Event, int] | None:
+    """The event and the checksum of one whole line after one of the checksum `previous`; None if they do not add up."""
+    found = _body(line, previous)
+    event = found and _event(found[0])
+    return (event, found[1]) if found and event is not None else None
+
+
 class Damaged(InputError):
     """A journal has a line that does not add up."""
 
@@ -93,11 +108,8 @@ def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int, i
     """As `stream`, with the checksum of each line and where it ends, of the first `size` bytes."""
     number = 0
     for number, (body, checksum, end) in enumerate(_bodies(path, size), start=1):
-        try:
-            event = json.loads(body)
-        except (ValueError, RecursionError):
-            raise _damaged(path, number) from None
-        if not isinstance(event, dict):
+        event = _event(body)
+        if event is None:
             raise _damaged(path, number)
         if number == 1 and event.get("format") != FORMAT:
             raise _foreign(path)
@@ -380,11 +392,16 @@ def elapsed_in(entries: Iterable[Event]) -> float:
 
 def _entries(folder: Path) -> Iterator[Event]:
     with suppress(OSError), (folder / TIMES).open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with suppress(ValueError, RecursionError):
-                entry = json.loads(line)
-                if isinstance(entry, dict) and _sound(entry):
-                    yield entry
+        yield from entries_of(file)
+
+
+def entries_of(lines: Iterable[str]) -> Iterator[Event]:
+    """The entries of lines of `times.jsonl`; those that are torn, or that no study writes, are passed over."""
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and _sound(entry):
+                yield entry
 
 
 def _sound(entry: Event) -> bool:

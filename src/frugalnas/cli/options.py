@@ -43,6 +43,12 @@ Address = Annotated[
     typer.Option(help="The Ray cluster: auto (that of this machine), HOST:PORT, or local to start one. Implies ray."),
 ]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Log every trial for TensorBoard, into tensorboard/ of the run folder.")
+]
+Mlflow = Annotated[
+    bool, typer.Option("--mlflow", help="Log every trial to MLflow: to MLFLOW_TRACKING_URI, or into the run folder.")
+]
 TrialNumber = Annotated[
     int | None, typer.Option("--trial", help="Which trial of a search.", show_default="the front's knee")
 ]

@@ -18,12 +18,14 @@ from frugalnas.cli.options import (
     Limit,
     Method,
     Minutes,
+    Mlflow,
     Preset,
     Processes,
     Root,
     Seed,
     Set,
     Strict,
+    Tensorboard,
     Trials,
     Workers,
     refuse_no_search,
@@ -67,6 +69,8 @@ def search(
         int | None,
         typer.Option(help="Look at so many networks for each that is trained, and train the most promising one."),
     ] = None,
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -77,7 +81,8 @@ def search(
     """
     from frugalnas.cli.latency import make_table
     from frugalnas.config import options
-    from frugalnas.launch import begin
+    from frugalnas.launch import begin, new_folder
+    from frugalnas.loggers import logged
     from frugalnas.progress import live
 
     refuse_taken(out)
@@ -98,8 +103,9 @@ def search(
 
         tree = with_ladder(tree, ladder)
     make_table(tree)
-    with watched(live(tree)) as progress:
-        result = begin(tree, out, progress)
+    folder = out or new_folder(tree)
+    with watched(live(tree)) as progress, logged(folder, tree, progress, tensorboard, mlflow) as told:
+        result = begin(tree, folder, told)
     _print_result(result, as_json)
 
 
@@ -116,6 +122,8 @@ def resume(
         bool, typer.Option("--repair", help="First cut a damaged journal before the damage. A copy is kept.")
     ] = False,
     processes: Processes = "1",
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
@@ -126,6 +134,7 @@ def resume(
     """
     from frugalnas import fit, launch, proxies, rank
     from frugalnas.config import changed, options
+    from frugalnas.loggers import logged
     from frugalnas.progress import live
     from frugalnas.repair import repair as cut_damage
     from frugalnas.store import JOURNAL
@@ -134,6 +143,8 @@ def resume(
         cut_damage(run)
     if (executor or address) and not _holds_search(run):
         raise InputError(f"{run} holds no search: what goes on with it are the workers that it had, without --executor")
+    if (tensorboard or mlflow) and (fit.holds_fit(run) or not (run / JOURNAL).exists()):
+        raise InputError(f"{run} holds no search: --tensorboard and --mlflow are for searches")
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
 
@@ -144,6 +155,8 @@ def resume(
     if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers, processes):
         return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
+    if (tensorboard or mlflow) and (proxies.is_study(tree) or rank.is_ranking(tree)):
+        raise InputError(f"{run} holds a study of ratings: --tensorboard and --mlflow are for searches")
     if proxies.is_study(tree):
         from frugalnas.cli.proxies import go_on as go_on_studying
 
@@ -154,7 +167,7 @@ def resume(
 
         go_on_ranking(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         return
-    with watched(live(tree)) as progress:
+    with watched(live(tree)) as progress, logged(run, tree, progress, tensorboard, mlflow) as told:
         result = launch.resume(
             run,
             trials=trials,
@@ -163,7 +176,7 @@ def resume(
             workers=workers,
             where=executor,
             address=address,
-            progress=progress,
+            progress=told,
         )
     _print_result(result, as_json)
 
@@ -275,7 +288,10 @@ def _holds_search(run: Path) -> bool:
     from frugalnas.record import load
     from frugalnas.store import JOURNAL
 
-    return (run / JOURNAL).exists() and not any(kind(load(run)) for kind in (proxies.is_study, rank.is_ranking))
+    if not (run / JOURNAL).exists():
+        return False
+    tree = load(run).header["config"]
+    return not (proxies.is_study(tree) or rank.is_ranking(tree))
 
 
 def _print_result(result: Result, as_json: bool) -> None:
