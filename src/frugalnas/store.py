@@ -89,7 +89,7 @@ def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int]]:
     number = 0
     for number, (body, checksum, _) in enumerate(_bodies(path, size), start=1):
         try:
-            event = json.loads(body)
+            event = json.loads(body.decode())  # which is told apart from other encodings faster than bytes
         except (ValueError, RecursionError):
             raise _damaged(path, number) from None
         if not isinstance(event, dict):
