@@ -38,6 +38,14 @@ def ranks(points: ArrayLike) -> NDArray[np.int64]:
     return np.asarray(moocore.pareto_rank(table), dtype=np.int64) if table.size else np.zeros(0, dtype=np.int64)
 
 
+def non_dominated(points: ArrayLike) -> NDArray[np.bool_]:
+    """Which of the points (n, m) no other dominates: (n,), those of rank 0. Of many points quicker than `ranks`."""
+    table = _table(points)
+    if not table.size:
+        return np.zeros(0, dtype=bool)
+    return np.asarray(moocore.is_nondominated(table, keep_weakly=True), dtype=bool)
+
+
 def crowding_distance(points: Sequence[Sequence[float]], weights: Sequence[float] | None = None) -> list[float]:
     """How lonely each of the mutually non-dominated points (n, m) is: n distances, infinite at the extremes.
 
@@ -107,7 +115,7 @@ def front(trials: Iterable[Trial], objectives: Sequence[str]) -> list[Trial]:
     top = max((trial.candidate.rung for trial in done), default=0)
     done = [trial for trial in done if trial.candidate.rung == top]
     table = [point(trial, objectives) for trial in done]
-    best = [index for index, rank in enumerate(ranks(table).tolist()) if rank == 0]
+    best = np.flatnonzero(non_dominated(table)).tolist()
     return [done[index] for index in sorted(best, key=table.__getitem__)]
 
 

@@ -74,7 +74,7 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
 
 def _event(body: bytes) -> Event | None:
     try:
-        event = json.loads(body)
+        event = json.loads(body.decode())  # which is told apart from other encodings faster than bytes
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
