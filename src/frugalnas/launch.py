@@ -19,7 +19,7 @@ from frugalnas.distribute import Executor
 from frugalnas.latency import cost as latency
 from frugalnas.pareto import evenly_spread, knee
 from frugalnas.parts import executor_of, problem_of, strategy_of, table_of, task_of
-from frugalnas.record import load
+from frugalnas.record import header_in
 from frugalnas.report import front_table, write_report
 from frugalnas.schema import Tree, construct
 from frugalnas.spaces.architecture import Architecture
@@ -28,6 +28,7 @@ from frugalnas.study import Study
 from frugalnas.survey import refuse_impossible
 from frugalnas.tasks import memory
 from frugalnas.tasks.data import DataSource, refuse_among_images
+from frugalnas.tasks.device import EVERYWHERE, check_presence
 from frugalnas.tasks.kept import remove_all, remove_others
 from frugalnas.weights import refuse_orphans
 
@@ -126,10 +127,9 @@ def begin(
     folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
     problem = problem_of(tree, table, folder.resolve())
     refuse_impossible(problem)
-    strategy, executor = strategy_of(tree, problem, folder.resolve()), executor or executor_of(tree)
+    strategy, task = strategy_of(tree, problem, folder.resolve()), task_of(tree)
     refuse_among_images(construct(DataSource, tree["data"]), folder)
     refuse_orphans(folder)
-    task = task_of(tree)
     header = {
         "version": __version__,
         "versions": {"python": python_version(), **{name: metadata.version(name) for name in ("torch", "numpy")}},
@@ -138,10 +138,28 @@ def begin(
         "images": task.counts(),
         "data": task.fingerprint(),
     }
-    journal = Journal.create(folder, header | dict(noted) | ({"latency": table.fingerprint} if table else {}))
+    executor = _started(tree, executor)
+    try:
+        journal = Journal.create(folder, header | dict(noted) | ({"latency": table.fingerprint} if table else {}))
+    except BaseException:
+        executor.close()
+        raise
     if table:
         table.save(folder / latency.FILE)
     return _run(journal, tree, problem, strategy, executor, progress, write)
+
+
+def _started(tree: Tree, executor: Executor | None) -> Executor:
+    """Where networks are rated. Raises InputError where the workers do not have the device that a task names."""
+    executor = executor or executor_of(tree)
+    device = tree["task"]["device"]
+    try:
+        if device not in EVERYWHERE:
+            executor.submit(check_presence, device).result()
+    except BaseException:
+        executor.close()
+        raise
+    return executor
 
 
 def resume(
@@ -174,7 +192,7 @@ def resume(
             )
         tree = config.changed(tree, config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers))
         strategy = strategy_of(tree, problem, Path(folder).resolve())
-        executor = executor or executor_of(tree)
+        executor = _started(tree, executor)
     except BaseException:
         journal.close()
         raise
@@ -186,7 +204,7 @@ def configuration_of(folder: Path) -> Tree:
 
     Raises InputError for a study of another version, and for settings that this one does not have.
     """
-    header = load(folder).header
+    header = header_in(folder)
     version = header["version"]
     if version != __version__:
         raise InputError(
@@ -247,8 +265,8 @@ def _clearing(folder: Path, progress: Progress | None) -> Progress:
     def told(study: Study) -> None:
         strategy, last = study.strategy, study.trials[-1]
         if isinstance(strategy, Promoting) and last.status != "rejected":
-            needed = {trial.number: trial.candidate for trial in strategy.promotable} | study.under_way
-            remove_others(folder, {study.seed_of(*item) for item in needed.items()})
+            needed = {trial.number for trial in strategy.promotable} | study.under_way.keys()
+            remove_others(folder, {study.seed_of(number) for number in needed})
         if progress:
             progress(study)
 

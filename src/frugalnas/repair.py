@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from frugalnas.core import InputError
-from frugalnas.store import JOURNAL, LOCK, locked, sound_part, write_atomically
+from frugalnas.store import JOURNAL, LOCK, locked, sound_part, stream, write_atomically
 from frugalnas.weights import FOLDER, written_in
 
 DAMAGED = "damaged"
@@ -26,29 +26,26 @@ def repair(folder: Path) -> int:
     if not path.is_file() or path.is_symlink():
         raise InputError(f"{folder} holds no study: there is no {JOURNAL} in it")
     with locked(folder / LOCK, f"{folder} is open in another process"):
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
-        events, good, _ = sound_part(data)
-        if not events:
+        lines, end, damaged = sound_part(path)
+        if not lines:
             raise InputError(f"{path} line 1 is damaged, which says what the study is: it has to be started anew")
-        if b"\n" not in data[good:]:
+        if not damaged:
             _log.warning("frugalnas: %s is sound, there is nothing to repair", path)
-            return len(events)
+            return lines
+        data = path.read_bytes()
         copy = _free(path)
         write_atomically(copy, data)
-        write_atomically(path, data[:good])
+        write_atomically(path, data[:end])
         _log.warning(
             "frugalnas: %s was damaged in line %d and is cut before it, the file as it was is %s",
-            *(path, len(events) + 1, copy.name),
+            *(path, lines + 1, copy.name),
         )
-        inherited = max((event.get("inherits") or 0 for event in events), default=0)
+        inherited = max((event.get("inherits") or 0 for event in stream(folder)), default=0)
         if written_in(folder) not in (None, inherited):
             aside = _free(folder / FOLDER)
             (folder / FOLDER).rename(aside)
             _log.warning("frugalnas: the shared weights are ahead of the kept lines and are now %s", aside)
-    return len(events)
+    return lines
 
 
 def _free(path: Path) -> Path:

@@ -58,11 +58,12 @@ def refuse_taken(out: Path | None) -> None:
 
 def refuse_no_search(folder: Path) -> None:
     """Raise InputError for the folder of something else than a search, which says where its searches are."""
-    from frugalnas import assign, compare, fit, training
     from frugalnas.store import JOURNAL
 
     if (folder / JOURNAL).exists():
         return
+    from frugalnas import assign, compare, fit, training  # which import torch
+
     if compare.holds_comparison(folder):
         raise InputError(f"{folder} holds a comparison: expected one of its searches, {compare.searches_in(folder)}")
     if fit.holds_fit(folder):

@@ -116,11 +116,11 @@ def resume(
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
     Trainings, fits and comparisons keep their own.
     """
-    from frugalnas import assign, compare, fit, launch, proxies, rank, training
+    from frugalnas import fit, launch, proxies, rank
     from frugalnas.config import changed, options
     from frugalnas.progress import live
-    from frugalnas.record import load
     from frugalnas.repair import repair as cut_damage
+    from frugalnas.store import JOURNAL
 
     if repair:
         cut_damage(run)
@@ -131,13 +131,37 @@ def resume(
             raise InputError(f"{run} holds a fit, whose time cannot be changed: expected no other option")
         go_on(run, as_json)
         return
+    if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers):
+        return
+    tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
+    if proxies.is_study(tree):
+        from frugalnas.cli.proxies import go_on as go_on_studying
+
+        go_on_studying(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
+        return
+    if rank.is_ranking(tree):
+        from frugalnas.cli.rank import go_on as go_on_ranking
+
+        go_on_ranking(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
+        return
+    with watched(live(tree)) as progress:
+        result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
+    _print_result(result, as_json)
+
+
+def _goes_on(
+    run: Path, as_json: bool, trials: int | None, minutes: float | None, epochs: float | None, workers: int | None
+) -> bool:
+    """Go on with a comparison, a training or an assignment, whose folders hold no journal; whether there is one."""
+    from frugalnas import assign, compare, training  # which import torch
+
     if compare.holds_comparison(run):
         from frugalnas.cli.compare import go_on as go_on_comparing
 
         if any(given is not None for given in (trials, minutes, epochs)):
             raise InputError(f"{run} holds a comparison, whose budget cannot be changed: expected no such option")
         go_on_comparing(run, workers, as_json)
-        return
+        return True
     if training.holds_training(run):
         from frugalnas.cli.train import print_trained, watched_training
 
@@ -146,28 +170,15 @@ def resume(
         with watched_training(run) as told:
             trained = training.resume(run, told)
         print_trained(trained, as_json)
-        return
+        return True
     if assign.holds_job(run):
         from frugalnas.cli.approximate import go_on as go_on_assigning
 
         if any(given is not None for given in (epochs, workers)):
             raise InputError(f"{run} holds an assignment: expected --trials or --minutes")
         go_on_assigning(run, as_json, trials, minutes)
-        return
-    tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
-    if proxies.is_study(load(run)):
-        from frugalnas.cli.proxies import go_on as go_on_studying
-
-        go_on_studying(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
-        return
-    if rank.is_ranking(load(run)):
-        from frugalnas.cli.rank import go_on as go_on_ranking
-
-        go_on_ranking(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
-        return
-    with watched(live(tree)) as progress:
-        result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
-    _print_result(result, as_json)
+        return True
+    return False
 
 
 @app.command(epilog="Example: frugalnas report runs/shoes")
@@ -181,20 +192,25 @@ def report(
     Works at any time, also while the search is running. Of a study of proxies or ratings it writes that one's files,
     and of a comparison what has ended of it.
     """
-    from frugalnas import compare, proxies, rank
-    from frugalnas.record import load
+    from frugalnas import proxies, rank
+    from frugalnas.record import header_in
     from frugalnas.report import text_of, write_report
+    from frugalnas.store import JOURNAL
 
-    if compare.holds_comparison(run):
-        outcome = compare.write_outcome(run)
-        say(outcome.to_json() if as_json else compare.text_of(outcome))
-        return
-    refuse_no_search(run)
-    if proxies.is_study(load(run)):
+    if not (run / JOURNAL).exists():
+        from frugalnas import compare  # which imports torch
+
+        if compare.holds_comparison(run):
+            outcome = compare.write_outcome(run)
+            say(outcome.to_json() if as_json else compare.text_of(outcome))
+            return
+        refuse_no_search(run)
+    tree = header_in(run)["config"]
+    if proxies.is_study(tree):
         findings = proxies.write_findings(run)
         say(findings.to_json() if as_json else proxies.text_of(findings))
         return
-    if rank.is_ranking(load(run)):
+    if rank.is_ranking(tree):
         ranked = rank.write_findings(run)
         say(ranked.to_json() if as_json else rank.text_of(ranked))
         return
