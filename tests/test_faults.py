@@ -12,9 +12,9 @@ import time
 import pytest
 
 from awry import deaf, fill, seen, stop_once, work_a_little
-from frugalnas import launch, store
+from frugalnas import config, launch, parts, store
 from frugalnas.core import Candidate, InputError, MachineError
-from frugalnas.distribute import InProcess, MemoryLimit, ProcessPool, TimeLimit, WorkerDied, gpus, limits
+from frugalnas.distribute import InProcess, MemoryLimit, ProcessPool, TimeLimit, WorkerDied, cores, gpus, limits
 from frugalnas.repair import repair
 from frugalnas.store import Journal, ask_event
 from frugalnas.strategies.random import RandomSearch
@@ -98,6 +98,15 @@ def test_workers_without_gpus_of_their_own_see_those_of_the_driver(monkeypatch):
     monkeypatch.setenv(gpus.VISIBLE, "5,6")
     pool = ProcessPool(1, gpus=())
     assert pool.submit(seen).result(60)[1] == "5,6"
+    pool.close()
+
+
+@pytest.mark.parametrize(("device", "workers"), [("auto", 3), ("cpu", cores()), ("cuda:1", cores())])
+def test_gpus_are_dealt_out_where_the_device_is_left_open(monkeypatch, device, workers):
+    tree = config.complete(config.resolve() | {"task": {"type": "classification"}})
+    monkeypatch.setattr(gpus, "visible", lambda: ("0", "1", "2"))
+    pool = parts.executor_of(tree | {"task": tree["task"] | {"device": device}})
+    assert pool.window == 2 * workers
     pool.close()
 
 
