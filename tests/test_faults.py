@@ -102,10 +102,10 @@ def test_workers_without_gpus_of_their_own_see_those_of_the_driver(monkeypatch):
 
 
 @pytest.mark.parametrize(("device", "workers"), [("auto", 3), ("cpu", cores()), ("cuda:1", cores())])
-def test_gpus_are_dealt_out_where_the_device_is_left_open(monkeypatch, device, workers):
-    tree = config.complete(config.resolve() | {"task": {"type": "classification"}})
+def test_gpus_are_dealt_out_where_the_device_is_left_open(monkeypatch, tmp_path, device, workers):
+    tree = config.resolve()
     monkeypatch.setattr(gpus, "visible", lambda: ("0", "1", "2"))
-    pool = parts.executor_of(tree | {"task": tree["task"] | {"device": device}})
+    pool = parts.executor_of(tree | {"task": tree["task"] | {"device": device}}, tmp_path)
     assert pool.window == 2 * workers
     pool.close()
 

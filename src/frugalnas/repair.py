@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from frugalnas.core import InputError
-from frugalnas.store import JOURNAL, LOCK, locked, sound_part, stream, write_atomically
+from frugalnas.store import JOURNAL, LOCK, locked, sound_part, write_atomically
 from frugalnas.weights import FOLDER, written_in
 
 DAMAGED = "damaged"
@@ -26,26 +26,25 @@ def repair(folder: Path) -> int:
     if not path.is_file() or path.is_symlink():
         raise InputError(f"{folder} holds no study: there is no {JOURNAL} in it")
     with locked(folder / LOCK, f"{folder} is open in another process"):
-        lines, end, damaged = sound_part(path)
-        if not lines:
+        events, length, damaged = sound_part(folder)
+        if not events:
             raise InputError(f"{path} line 1 is damaged, which says what the study is: it has to be started anew")
         if not damaged:
             _log.warning("frugalnas: %s is sound, there is nothing to repair", path)
-            return lines
-        data = path.read_bytes()
-        copy = _free(path)
+            return len(events)
+        copy, data = _free(path), path.read_bytes()
         write_atomically(copy, data)
-        write_atomically(path, data[:end])
+        write_atomically(path, data[:length])
         _log.warning(
             "frugalnas: %s was damaged in line %d and is cut before it, the file as it was is %s",
-            *(path, lines + 1, copy.name),
+            *(path, len(events) + 1, copy.name),
         )
-        inherited = max((event.get("inherits") or 0 for event in stream(folder)), default=0)
+        inherited = max((event.get("inherits") or 0 for event in events), default=0)
         if written_in(folder) not in (None, inherited):
             aside = _free(folder / FOLDER)
             (folder / FOLDER).rename(aside)
             _log.warning("frugalnas: the shared weights are ahead of the kept lines and are now %s", aside)
-    return lines
+    return len(events)
 
 
 def _free(path: Path) -> Path:

@@ -72,49 +72,69 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _damaged(path: Path, number: int) -> InputError:
-    way = f"; 'frugalnas resume {path.parent} --repair' goes on from the line before it" if number > 1 else ""
-    return InputError(f"{path} line {number} does not match its checksum: the file was edited or damaged{way}")
-
-
-def sound_part(path: Path) -> tuple[int, int, bool]:
-    """Of a journal how many lines, and bytes, stand before the first that does not add up; whether there is one."""
-    lines = end = 0
+def _event(body: bytes) -> Event | None:
     try:
-        for _, _, stop in _bodies(path):
-            lines, end = lines + 1, stop
-    except InputError:
-        return lines, end, True
-    return lines, end, False
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def event_of(line: bytes, previous: int) -> tuple[Event, int] | None:
+    """The event and the checksum of one whole line after one of the checksum `previous`; None if they do not add up."""
+    found = _body(line, previous)
+    event = found and _event(found[0])
+    return (event, found[1]) if found and event is not None else None
+
+
+class Damaged(InputError):
+    """A journal has a line that does not add up."""
+
+
+def _damaged(path: Path, number: int) -> Damaged:
+    way = f"; 'frugalnas resume {path.parent} --repair' goes on from the line before it" if number > 1 else ""
+    return Damaged(f"{path} line {number} does not match its checksum: the file was edited or damaged{way}")
 
 
 def stream(folder: Path) -> Iterator[Event]:
     """Header and then each event of the study in `folder`; a torn tail is passed over.
 
-    Raises InputError where there is no journal, and once it is read so far where it was damaged.
+    Raises InputError where there is no journal, and, once it is read so far, Damaged where it was damaged.
     """
-    return (event for event, _ in _parsed(folder / JOURNAL))
+    return (event for event, _, _ in _parsed(folder / JOURNAL))
 
 
-def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int]]:
-    """As `stream`, with the checksum that each line ends with, of the first `size` bytes."""
+def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int, int]]:
+    """As `stream`, with the checksum of each line and where it ends, of the first `size` bytes."""
     number = 0
-    for number, (body, checksum, _) in enumerate(_bodies(path, size), start=1):
-        try:
-            event = json.loads(body)
-        except (ValueError, RecursionError):
-            raise _damaged(path, number) from None
-        if not isinstance(event, dict):
+    for number, (body, checksum, end) in enumerate(_bodies(path, size), start=1):
+        event = _event(body)
+        if event is None:
             raise _damaged(path, number)
         if number == 1 and event.get("format") != FORMAT:
             raise _foreign(path)
-        yield event, checksum
+        yield event, checksum, end
     if not number:
         raise _foreign(path)
 
 
 def _foreign(path: Path) -> InputError:
     return InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
+
+
+def sound_part(folder: Path) -> tuple[list[Event], int, bool]:
+    """Header and events before the first line that does not add up, their length in bytes, and whether there is one.
+
+    Raises InputError where there is no journal.
+    """
+    events, length = [], 0
+    try:
+        for event, _, end in _parsed(folder / JOURNAL):
+            events.append(event)
+            length = end
+    except Damaged:
+        return events, length, True
+    return events, length, False
 
 
 def header_of(folder: Path) -> Event:
@@ -285,7 +305,8 @@ class Journal:
         """What was recorded before this session, read as it is asked for, each event with the `checksum` of its line,
         which stands for all lines before too. Raises InputError as `stream` does.
         """
-        return islice(_parsed(self.folder / JOURNAL, self._earlier), 1, None)
+        lines = _parsed(self.folder / JOURNAL, self._earlier)
+        return ((event, checksum) for event, checksum, _ in islice(lines, 1, None))
 
     def append(self, event: Event, *, durable: bool = False) -> None:
         """Write one event; with `durable`, it is on the disk when this returns.
@@ -375,11 +396,16 @@ def elapsed_in(entries: Iterable[Event]) -> float:
 
 def _entries(folder: Path) -> Iterator[Event]:
     with suppress(OSError), (folder / TIMES).open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with suppress(ValueError, RecursionError):
-                entry = json.loads(line)
-                if isinstance(entry, dict) and _sound(entry):
-                    yield entry
+        yield from entries_of(file)
+
+
+def entries_of(lines: Iterable[str]) -> Iterator[Event]:
+    """The entries of lines of `times.jsonl`; those that are torn, or that no study writes, are passed over."""
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and _sound(entry):
+                yield entry
 
 
 def _sound(entry: Event) -> bool:

@@ -224,7 +224,7 @@ class Study:
         candidate, told = self.history.untold[number], self.history.answer(number)
         try:
             trial, seconds = future.result()
-        except MachineError as error:
+        except InputError as error:  # nothing can be rated there any more; what is under way is, after a resume
             raise MachineError(f"{error}; {self._journal.way_on}" if self._journal else str(error)) from None
         except Exception as error:
             if told is None:

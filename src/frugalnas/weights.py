@@ -11,6 +11,7 @@ written back already is passed over, by its number, when the journal is played a
 from __future__ import annotations
 
 import json
+import platform
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -151,6 +152,12 @@ def refuse_orphans(folder: Path) -> None:
         raise InputError(
             f"{folder / FOLDER} holds those of a search whose journal is gone: choose another --out, or remove them"
         )
+
+
+def refuse_elsewhere(folder: Path) -> None:
+    """Raise InputError on a machine where the run folder, with the shared weights in it, is not to be seen."""
+    if not (folder / JOURNAL).exists():
+        raise InputError(f"shared weights need a run folder that all nodes see; {platform.node()} has no {folder}")
 
 
 def leave_snapshot(folder: Path, seed: int, tensors: Tensors) -> None:

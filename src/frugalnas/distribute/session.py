@@ -54,6 +54,7 @@ def join(address: str | None, share: Share, workers: int | None) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     given: dict[str, Any] = {"address": address}
     if address == "local":
+        os.environ.setdefault("RAY_worker_niceness", "0")  # as ours; 15 would starve on a machine that others use too
         given |= {"include_dashboard": False, "num_cpus": cores() if workers is None else _whole(workers * share.cpus)}
     elif address != "auto":
         _check_reachable(address)
@@ -100,7 +101,7 @@ def _check_room(share: Share) -> None:
     if any(_fit(node, share) for node in nodes):
         return
     most = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in share.resources}
-    raise InputError(f"no node of the Ray cluster has {share} for a worker: of its {len(nodes)}, the most is {_words(most)}")
+    raise InputError(f"no node of the Ray cluster has {share} for a worker; the most on a node: {_words(most)}")
 
 
 def _nodes() -> list[Mapping[str, float]]:
@@ -124,8 +125,8 @@ def actor(kind: Any, share: Share, *arguments: Any) -> Any:
     """A new actor on its share of some node. It may wait for room there."""
     import ray
 
-    needs = {"num_cpus": share.cpus, "num_gpus": share.gpus, "memory": share.resources.get("memory")}
-    return ray.remote(max_restarts=0, **needs)(kind).remote(*arguments)
+    options: dict[str, Any] = {"num_cpus": share.cpus, "num_gpus": share.gpus, "memory": share.resources.get("memory")}
+    return ray.remote(kind).options(**options).remote(*arguments)
 
 
 def put(value: Any) -> Any:
