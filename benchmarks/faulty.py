@@ -134,13 +134,20 @@ def main() -> int:
     parser.add_argument("--idle-limit", type=float, default=600.0)
     parser.add_argument("--memory-gb", type=float)
     parser.add_argument("--kinds", default="")
+    parser.add_argument("--ray", help="the address of a Ray cluster that has the workers")
     parser.add_argument("--jumps", type=int, help="seed of jumps of the wall clock")
     given = parser.parse_args()
     if given.jumps is not None:
         let_the_clock_jump(given.jumps)
     try:
-        pool = ProcessPool(given.workers, 1, given.time_limit, given.memory_gb, given.idle_limit, gpus=())
-        run(given.folder, given.trials, pool, problem_of(tuple(filter(None, given.kinds.split(",")))))
+        executor: Executor
+        if given.ray:
+            from frugalnas.distribute.cluster import RayCluster
+
+            executor = RayCluster(given.ray, given.workers)
+        else:
+            executor = ProcessPool(given.workers, 1, given.time_limit, given.memory_gb, given.idle_limit, gpus=())
+        run(given.folder, given.trials, executor, problem_of(tuple(filter(None, given.kinds.split(",")))))
     except InputError as error:
         print(f"frugalnas: {error}", file=sys.stderr)
         return 2

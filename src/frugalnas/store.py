@@ -26,7 +26,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from frugalnas.core import Candidate, InputError, Trial
+from frugalnas.core import Candidate, InputError, MachineError, Trial
 
 JOURNAL, TIMES, LOCK = "journal.jsonl", "times.jsonl", ".lock"
 FORMAT = 1
@@ -206,7 +206,7 @@ def trial_of(event: Event, candidate: Candidate) -> Trial:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a whole file so that a reader, or a crash, sees the old one or the new one and nothing between.
 
-    It is on the disk when this returns. Raises InputError where it cannot be written.
+    It is on the disk when this returns. Raises MachineError where it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -222,7 +222,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.close(entry)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+        raise MachineError(f"cannot write {path}: {error.strerror}") from None
 
 
 @contextmanager
@@ -347,9 +347,13 @@ class Journal:
         except OSError as error:
             raise self._unwritten(TIMES, str(error.strerror)) from None
 
-    def _unwritten(self, name: str, why: str) -> InputError:
-        again = f"nothing told is lost, continue with 'frugalnas resume {self.folder}'"
-        return InputError(f"cannot write {self.folder / name}: {why}; {again}")
+    def _unwritten(self, name: str, why: str) -> MachineError:
+        return MachineError(f"cannot write {self.folder / name}: {why}; {self.way_on}")
+
+    @property
+    def way_on(self) -> str:
+        """What to say where a machine ends a study."""
+        return f"nothing told is lost, continue with 'frugalnas resume {self.folder}'"
 
     def close(self) -> None:
         """Note the study's age and let go of the folder; never raises, so as not to hide how the study ended."""

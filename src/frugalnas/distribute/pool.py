@@ -17,7 +17,7 @@ from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-from frugalnas.core import InputError
+from frugalnas.core import InputError, MachineError
 from frugalnas.distribute import limits
 from frugalnas.distribute.executor import WorkerDied, cores
 from frugalnas.distribute.gpus import VISIBLE, chosen
@@ -40,7 +40,7 @@ class _Worker:
         self.gpu = gpu
         self.process: SpawnProcess | None = None
         self.ending: Exception | None = None  # why it was killed
-        self.attempt: Future[Any] | None = None
+        self.attempt: Future[Any] | None = None  # the last one
         self.vigil: limits.Vigil | None = None
         context = SpawnContext()
         context.Process = self._process  # type: ignore[misc, assignment]
@@ -151,8 +151,8 @@ class ProcessPool:
             try:
                 attempt = worker.pool.schedule(_pinned, args=work)
             except Exception as error:  # it died while it was idle, or no process or thread can be started
-                if self._settled(worker, task, broken=True, again=True):
-                    task.future.set_exception(WorkerDied(f"no process can be started: {error.__cause__ or error}"))
+                if self._settled(worker, task, broken=True, again=True, counts=worker.attempt is None):
+                    task.future.set_exception(MachineError(f"no process can be started: {error.__cause__ or error}"))
                 continue
             with self._lock:
                 worker.attempt, worker.vigil = attempt, limits.Vigil(*self._limits)
@@ -175,18 +175,21 @@ class ProcessPool:
                 task.future.set_exception(error)
         self._feed()
 
-    def _settled(self, worker: _Worker, task: _Task, broken: bool, again: bool) -> bool:
-        """Free the worker, or replace it where its pool broke; whether the task ends here: it may get another try."""
+    def _settled(self, worker: _Worker, task: _Task, broken: bool, again: bool, counts: bool = True) -> bool:
+        """Free the worker, or replace it where its pool broke; whether the task ends here.
+
+        It does not where it may be tried `again`, once, and where that is not its own second try (`counts`).
+        """
         with self._lock:
             if self._closed.is_set():
                 return False
-            worker.attempt = worker.vigil = worker.ending = None
+            worker.vigil = worker.ending = None
             if broken:
                 worker.pool.stop()
                 worker = _Worker(self.threads, worker.gpu)
                 self._all.append(worker)  # the broken one stays, to be joined when all are closed
             self._idle.append(worker)
-            task.attempts -= again
+            task.attempts -= again and counts
             if again and task.attempts > 0:
                 self._waiting.appendleft(task)
                 return False
