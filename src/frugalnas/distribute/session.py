@@ -107,7 +107,8 @@ def _check_room(share: Share) -> None:
 def _nodes() -> list[Mapping[str, float]]:
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"]]
 
 
 def _fit(node: Mapping[str, float], share: Share) -> int:
@@ -144,9 +145,19 @@ def kill(actor: Any) -> None:
 
 def own_error(error: BaseException | None) -> BaseException | None:
     """What the function itself raised; None where it is its process or its node that failed."""
-    from ray.exceptions import RayTaskError
+    from ray.exceptions import RayError, RayTaskError
 
-    return error.cause if isinstance(error, RayTaskError) else None
+    cause = error.cause if isinstance(error, RayTaskError) else None
+    if isinstance(cause, RayError):  # what it was called with cannot be read over there
+        return RuntimeError(next(iter(str(cause).splitlines()), ""))
+    return cause
+
+
+def is_own_failure(error: BaseException | None) -> bool:
+    """Whether a worker was not ready because of an exception in it, which the next one would have too."""
+    from ray.exceptions import RayActorError
+
+    return isinstance(error, RayActorError) and error.actor_init_failed
 
 
 def reason_of_death(error: BaseException | None) -> Exception:
