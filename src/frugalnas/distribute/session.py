@@ -17,6 +17,8 @@ ANSWER_S = 10.0  # how long a cluster may take to accept a connection
 # Ray prints what happens to its processes on the driver's stdout, where it would be in the midst of JSON; and sends
 # statistics to its makers. Whoever wants either sets the variable.
 _QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": ".*", "RAY_USAGE_STATS_ENABLED": "0"}
+_STARTED = {"RAY_worker_niceness": "0"}  # as this process; Ray's 15 starves on a machine that others use too
+_JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "1"}  # each takes 40 s where something else answers
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ def join(address: str | None, share: Share, workers: int | None) -> bool:
 
     Raises InputError where there is no Ray, or none that answers, and where no node of it holds even one worker.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    for name, value in {**_QUIET, **(_STARTED if address == "local" else _JOINED)}.items():
+        os.environ.setdefault(name, value)  # Ray reads some when it is imported
     try:
         import ray
     except ImportError:
@@ -51,10 +54,8 @@ def join(address: str | None, share: Share, workers: int | None) -> bool:
     if ray.is_initialized():
         _check_room(share)
         return False
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
     given: dict[str, Any] = {"address": address}
     if address == "local":
-        os.environ.setdefault("RAY_worker_niceness", "0")  # as ours; 15 would starve on a machine that others use too
         given |= {"include_dashboard": False, "num_cpus": cores() if workers is None else _whole(workers * share.cpus)}
     elif address != "auto":
         _check_reachable(address)
