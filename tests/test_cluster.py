@@ -302,6 +302,7 @@ def test_a_node_joins_and_dies_and_every_trial_is_told_as_ever(tmp_path):
     address = f"127.0.0.1:{free_port()}"
     with ExitStack() as ends:
         ends.enter_context(node("--head", "--port", address.split(":")[1], "--system-config", json.dumps(QUICK)))
+        until(lambda: answers(address))
         command = [sys.executable, tmp_path / "driver.py", address]
         driver = ends.enter_context(process(command, stdout=subprocess.PIPE, text=True))
         second = ends.enter_context(node("--address", address))
@@ -351,6 +352,12 @@ def process(command: list[Any], **settings: Any) -> Iterator[subprocess.Popen]:
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)
         started.wait()
+
+
+def answers(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as asking:
+        return asking.connect_ex((host, int(port))) == 0
 
 
 def free_port() -> int:

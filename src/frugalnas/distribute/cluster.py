@@ -188,10 +188,10 @@ class RayCluster:
             worker.task = task = self._waiting.popleft()
             if self.time_limit_s is not None:
                 worker.deadline = time.monotonic() + self.time_limit_s
-            answer = worker.actor.rate.remote(task.function, [self._sent(each) for each in task.arguments])
+            answer = worker.actor.rate.remote(task.function, [self.sent(each) for each in task.arguments])
             self._then(answer, partial(self._answered, worker, task))
 
-    def _sent(self, argument: Any) -> Any:
+    def sent(self, argument: Any) -> Any:
         """What is sent for an argument: of a problem, which every trial has, a reference to what is shipped once."""
         if not isinstance(argument, Problem):
             return argument
