@@ -67,7 +67,7 @@ class Free:
 
 
 def real(epochs: int) -> dict[str, Any]:
-    """The configuration of a search on the images that come with the package: small networks, and a tenth of the images to train on."""
+    """The configuration of a search on the images that come with the package: tiny networks, a tenth of the images."""
     fidelity = {"epochs": epochs, "samples": 0.1, "width": 4, "depth": 3}
     return config.resolve("eeea", layers=[{"estimators": {"0": {"fidelity": fidelity}}}])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -33,6 +34,7 @@ from frugalnas.tasks.data import DataSource, load_search
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # for what is started here alone
 PATHS = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])  # where workers find `toy`
 
 
@@ -344,7 +346,7 @@ def node(*arguments: str) -> Iterator[subprocess.Popen]:
 @contextmanager
 def process(command: list[Any], **settings: Any) -> Iterator[subprocess.Popen]:
     """A process group that ends here at the latest."""
-    environment = os.environ | {"PYTHONPATH": PATHS, "RAY_worker_niceness": "0"}
+    environment = os.environ | {"PYTHONPATH": PATHS, "RAY_worker_niceness": "0", **TOKEN}
     started = subprocess.Popen(list(map(str, command)), env=environment, start_new_session=True, **settings)
     try:
         yield started

@@ -62,8 +62,10 @@ def join(address: str | None, share: Share, workers: int | None) -> bool:
     try:
         ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
     except (RuntimeError, ValueError, OSError) as error:
-        hint = " (ray start --head begins one)" if address == "auto" else ""
-        raise InputError(f"cannot join the Ray cluster {address!r}: {line(error)}{hint}") from None
+        hint = (
+            "ray start --head begins one" if address == "auto" else "has it the same versions, or RAY_AUTH_MODE=token?"
+        )
+        raise InputError(f"cannot join the Ray cluster {address!r}: {line(error)} ({hint})") from None
     try:
         _check_room(share)
     except InputError:
