@@ -42,14 +42,19 @@ def executor_of(tree: Tree, folder: Path) -> Executor:
     section = tree["executor"]
     if section.get("gpus", ()) is None and tree["task"].get("device") != "auto":  # no device is left to the executor
         section = section | {"gpus": []}
-    source = construct(DataSource, tree["data"])
-    images = memory.parts(source)
+    memory.parts(construct(DataSource, tree["data"]))  # whatever is wrong with them is said before workers start
     executor: Executor = config.make("executor", section, {})
     if isinstance(executor, Distant):
-        executor.prepare(memory.provide, source, images)
+        send_images(tree, executor)
         if _shares(tree["estimators"][0]):
             executor.prepare(refuse_elsewhere, folder)
     return executor
+
+
+def send_images(tree: Tree, executor: Distant) -> None:
+    """Have the workers of `executor` get the images of a completed configuration from this process."""
+    source = construct(DataSource, tree["data"])
+    executor.prepare(memory.provide, source, memory.parts(source))
 
 
 def space_of(tree: Tree) -> AnySpace:

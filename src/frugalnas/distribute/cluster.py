@@ -24,7 +24,7 @@ from frugalnas.distribute.rater import Beyond, Rater
 from frugalnas.distribute.session import Share
 
 LOOK_EVERY_S = 2.0  # for nodes that joined or left
-MOST_FAILED_STARTS = 3  # in a row, while no worker is there, before no more are tried
+MOST_FAILED_STARTS = 5  # in a row, of processes that ended, while no worker is there
 RESTART_S = 1.0  # to the next try
 _KEPT = 4  # problems that have been shipped and may come again
 
@@ -178,7 +178,8 @@ class RayCluster:
             return
         self._dismiss(worker)
         self._failed_starts, self._not_before = self._failed_starts + 1, time.monotonic() + RESTART_S
-        if self._failed_starts >= MOST_FAILED_STARTS and not any(each.ready for each in self._hired):
+        hopeless = session.is_own_failure(error) or self._failed_starts >= MOST_FAILED_STARTS
+        if hopeless and not any(each.ready for each in self._hired):
             self._end_all(InputError(f"no worker can be started on the Ray cluster: {session.line(error)}"))
 
     def _feed(self) -> None:
@@ -187,10 +188,10 @@ class RayCluster:
             worker.task = task = self._waiting.popleft()
             if self.time_limit_s is not None:
                 worker.deadline = time.monotonic() + self.time_limit_s
-            answer = worker.actor.rate.remote(task.function, [self._sent(each) for each in task.arguments])
+            answer = worker.actor.rate.remote(task.function, [self.sent(each) for each in task.arguments])
             self._then(answer, partial(self._answered, worker, task))
 
-    def _sent(self, argument: Any) -> Any:
+    def sent(self, argument: Any) -> Any:
         """What is sent for an argument: of a problem, which every trial has, a reference to what is shipped once."""
         if not isinstance(argument, Problem):
             return argument

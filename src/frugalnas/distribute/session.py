@@ -17,6 +17,8 @@ ANSWER_S = 10.0  # how long a cluster may take to accept a connection
 # Ray prints what happens to its processes on the driver's stdout, where it would be in the midst of JSON; and sends
 # statistics to its makers. Whoever wants either sets the variable.
 _QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": ".*", "RAY_USAGE_STATS_ENABLED": "0"}
+_STARTED = {"RAY_worker_niceness": "0"}  # as this process; Ray's 15 starves on a machine that others use too
+_JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "1"}  # each takes 40 s where something else answers
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ def join(address: str | None, share: Share, workers: int | None) -> bool:
 
     Raises InputError where there is no Ray, or none that answers, and where no node of it holds even one worker.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    for name, value in {**_QUIET, **(_STARTED if address == "local" else _JOINED)}.items():
+        os.environ.setdefault(name, value)  # Ray reads some when it is imported
     try:
         import ray
     except ImportError:
@@ -51,18 +54,18 @@ def join(address: str | None, share: Share, workers: int | None) -> bool:
     if ray.is_initialized():
         _check_room(share)
         return False
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
     given: dict[str, Any] = {"address": address}
     if address == "local":
-        os.environ.setdefault("RAY_worker_niceness", "0")  # as ours; 15 would starve on a machine that others use too
         given |= {"include_dashboard": False, "num_cpus": cores() if workers is None else _whole(workers * share.cpus)}
     elif address != "auto":
         _check_reachable(address)
     try:
         ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
     except (RuntimeError, ValueError, OSError) as error:
-        hint = " (ray start --head begins one)" if address == "auto" else ""
-        raise InputError(f"cannot join the Ray cluster {address!r}: {line(error)}{hint}") from None
+        hint = (
+            "ray start --head begins one" if address == "auto" else "has it the same versions, or RAY_AUTH_MODE=token?"
+        )
+        raise InputError(f"cannot join the Ray cluster {address!r}: {line(error)} ({hint})") from None
     try:
         _check_room(share)
     except InputError:
@@ -107,7 +110,8 @@ def _check_room(share: Share) -> None:
 def _nodes() -> list[Mapping[str, float]]:
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes if node["Alive"]]
 
 
 def _fit(node: Mapping[str, float], share: Share) -> int:
@@ -144,9 +148,19 @@ def kill(actor: Any) -> None:
 
 def own_error(error: BaseException | None) -> BaseException | None:
     """What the function itself raised; None where it is its process or its node that failed."""
-    from ray.exceptions import RayTaskError
+    from ray.exceptions import RayError, RayTaskError
 
-    return error.cause if isinstance(error, RayTaskError) else None
+    cause = error.cause if isinstance(error, RayTaskError) else None
+    if isinstance(cause, RayError):  # what it was called with cannot be read over there
+        return RuntimeError(next(iter(str(cause).splitlines()), ""))
+    return cause
+
+
+def is_own_failure(error: BaseException | None) -> bool:
+    """Whether a worker was not ready because of an exception in it, which the next one would have too."""
+    from ray.exceptions import RayActorError
+
+    return isinstance(error, RayActorError) and error.actor_init_failed
 
 
 def reason_of_death(error: BaseException | None) -> Exception:
