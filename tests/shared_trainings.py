@@ -49,9 +49,7 @@ def begun(folder: Path, name: str, progress: Any = None) -> Mapping[str, Any]:
     """Begin or go on with a training in the folder of its name; its figures."""
     given = {"architecture": CELLS, "recipe": RECIPE, "epochs": 4} | TRAININGS.get(name, {})
     data = DataSource(str(folder / "images.npz"))
-    trained = train(
-        **given, data=data, seed=3, device="cpu", validate=True, out=folder / name, progress=progress
-    )
+    trained = train(**given, data=data, seed=3, device="cpu", validate=True, out=folder / name, progress=progress)
     assert not trained.model.network.training
     return trained.metrics
 
@@ -76,7 +74,7 @@ def poisoned(folder: Path, rank: int) -> tuple[str, str]:
 
     def poison(*given: Any) -> torch.Tensor:
         seen.append(given)
-        return real(*given) * (float("nan") if rank == 1 and len(seen) > 6 else 1.0)
+        return real(*given) * (float("nan") if rank == 1 and len(seen) > 8 else 1.0)
 
     loop._loss = poison
     try:
@@ -123,7 +121,9 @@ def normalised(rank: int) -> float:
                 torch.distributed.all_reduce(own.grad)
                 pairs.append((own.grad.clone(), its.grad.clone()))
                 own.grad = its.grad = None
-            far = max(far, *((a - b).abs().max().item() / max(1.0, b.abs().max().item()) for a, b in pairs if a.numel()))
+            far = max(
+                far, *((a - b).abs().max().item() / max(1.0, b.abs().max().item()) for a, b in pairs if a.numel())
+            )
         return far
 
 
