@@ -28,9 +28,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frugalnas.estimators.random_weights import initialise
 from frugalnas.layers import steps as ops
 from frugalnas.layers.frozen import Flat, frozen
+from frugalnas.layers.initialise import initialise
 from frugalnas.layers.steps import read
 from frugalnas.spaces.cell import OPERATION_LISTS, CellSpace
 from frugalnas.spaces.nasbench201 import NasBench201

@@ -29,7 +29,8 @@ from frugalnas.core import Genotype
 from frugalnas.layers.initialise import draw_seed
 from frugalnas.objectives.count import macs, params
 from frugalnas.report import table
-from frugalnas.scores import SCORES, az_nas
+from frugalnas.scores.az import az_nas
+from frugalnas.scores.rating import SCORES
 from frugalnas.spaces.nasbench201 import EDGES, OPERATIONS, NasBench201
 
 SPACE = NasBench201()

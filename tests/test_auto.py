@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from frugalnas.core import Candidate, Fidelity, InputError, Objective, Problem, evaluate
 from frugalnas.estimators import ESTIMATORS
-from frugalnas.estimators.auto import FILE, Auto, _rated, place
+from frugalnas.estimators.auto import FILE, Auto, place
 from frugalnas.scores.rating import rate
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.spaces.nasbench201 import NasBench201
+from frugalnas.tasks import memory
 from frugalnas.tasks.classification import Classification
 
 TASK = Classification()
@@ -89,7 +90,7 @@ def test_the_same_seed_gives_the_same_rating_and_no_generator_moves() -> None:
     state = torch.random.get_rng_state()
     first = QUICK.evaluate(GOOD, SPACE, 3)
     assert torch.equal(torch.random.get_rng_state(), state)
-    _rated.cache_clear()
+    memory.forget()
     torch.rand(5)
     assert QUICK.evaluate(GOOD, SPACE, 3) == first != QUICK.evaluate(GOOD, SPACE, 4)
 
@@ -100,7 +101,7 @@ def test_references_are_kept_in_the_run_folder(tmp_path, monkeypatch) -> None:
     assert first == QUICK.evaluate(GOOD, SPACE, 3), "a folder changes no value"
     assert [each.name for each in tmp_path.iterdir()] == [FILE]
     monkeypatch.setattr(Auto, "rate_references", lambda *_: pytest.fail("rated once more"))
-    _rated.cache_clear()
+    memory.forget()
     assert kept.evaluate(GOOD, SPACE, 3) == first
 
 

@@ -10,16 +10,11 @@ from torch import nn
 
 from frugalnas.core import Candidate, Fidelity, InputError
 from frugalnas.estimators import ESTIMATORS
-from frugalnas.estimators.random_weights import (
-    RandomWeights,
-    half_width,
-    leave_one_out,
-    ridge,
-    softmax_regression,
-)
+from frugalnas.estimators.random_weights import RandomWeights, half_width
 from frugalnas.estimators.train import Train
 from frugalnas.layers.depthwise import DepthwiseConv2d
 from frugalnas.layers.initialise import draw_seed, initialise
+from frugalnas.scores.linear import leave_one_out, ridge, softmax_regression
 from frugalnas.scores.spectrum import effective_rank, freedom, log_determinant, pooled, spectrum, standardise
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.spaces.nasbench201 import NasBench201

@@ -16,12 +16,15 @@ from frugalnas.core import Candidate, Fidelity, InputError
 from frugalnas.estimators.train import Train
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.tasks import augment as augmentation
-from frugalnas.tasks import classification, loop
+from frugalnas.tasks import classification, loop, memory, tensors
 from frugalnas.tasks.augment import Mixing, Normalise, augment, crop_flip, cutout, draw, measure, mixing
-from frugalnas.tasks.classification import Classification, device_of, resize, stratified
+from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource, load_train
+from frugalnas.tasks.device import device_of
+from frugalnas.tasks.images import stratified
 from frugalnas.tasks.loop import Epoch, epochs, fit, learner, predict, rate
 from frugalnas.tasks.recipe import RECIPES, Budget, Recipe
+from frugalnas.tasks.tensors import resize
 
 PLAIN = Recipe(batch=8, crop_padding=0, flip=False, clip=0.0, weight_decay=0.0)
 
@@ -413,7 +416,7 @@ def test_the_test_part_is_never_read(source: DataSource) -> None:
     task = Classification(source)
     assert task.facts() == {"in_channels": 3, "classes": 3, "resolution": 12}
     assert len(task.images("train", Fidelity())[1]) + len(task.images("validation", Fidelity())[1]) == 150
-    for module in (classification, loop):
+    for module in (classification, loop, memory, tensors):
         tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -436,7 +439,7 @@ def test_scores_are_of_all_validation_images_and_repeat(source: DataSource, monk
         guess = int(logits.argmax())
         moved[changed] = guess if labels[changed] != guess else (guess + 1) % 3
         step = -1 if labels[changed] != guess else 1
-        monkeypatch.setattr(classification, "_resident", lambda *_, moved=moved: (images, moved))
+        monkeypatch.setattr(tensors, "resident", lambda *_, moved=moved: (images, moved))
         assert task.score(model, Fidelity())["error"] == pytest.approx(first["error"] + step / len(labels))
 
 
@@ -462,7 +465,7 @@ def test_resizing_keeps_values_and_averages_detail_away(source: DataSource) -> N
 
 def test_fitting_scales_the_recipe_and_uses_the_fidelity(source: DataSource, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(classification, "epochs", lambda *given, done: calls.append(given) or iter(()))
+    monkeypatch.setattr(loop, "epochs", lambda *given, done: calls.append(given) or iter(()))
     task = Classification(source, Recipe(cutout=6, crop_padding=4))
     task.fit(task.learner(network()), Fidelity(epochs=5, samples=0.5, resolution=6), seed=9)
     _, images, labels, recipe, budget, seed, normalise = calls[0]
@@ -476,7 +479,7 @@ def test_devices() -> None:
     with pytest.raises(InputError, match="unknown device 'cudda:0': did you mean 'cuda:0'"):
         Classification(device="cudda:0")
     with pytest.raises(InputError, match="not on this machine, which has cpu"):
-        Classification(device="cuda:99")
+        Classification(device="cuda:99").attach(network())
 
 
 # --- the estimator

@@ -18,11 +18,11 @@ from frugalnas.layers.graph import Graph, Node
 from frugalnas.layers.graph_network import GraphNetwork
 from frugalnas.layers.initialise import draw_seed
 from frugalnas.layers.plan import BatchNorm, Conv, Layers, MaxPool, ReLU, Zero
-from frugalnas.scores import SCORES, az_nas
-from frugalnas.scores.az import entropy, spectral_norm
+from frugalnas.scores.az import az_nas, entropy, spectral_norm
 from frugalnas.scores.codes import swap
 from frugalnas.scores.meco import least_eigenvalue
 from frugalnas.scores.probe import gradients, loss, weights
+from frugalnas.scores.rating import SCORES
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.spaces.macro import MacroSpace
 from frugalnas.spaces.nasbench201 import NasBench201

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from frugalnas import zoo
+from frugalnas.estimators import ESTIMATORS
 from frugalnas.layers.plan import OPERATIONS
 from frugalnas.methods import METHODS
 from frugalnas.multipliers import about
@@ -23,15 +24,9 @@ def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().partition("\n")[0]
 
 
-def _estimators() -> dict[str, str]:
-    from frugalnas.estimators import ESTIMATORS  # these import torch
-
-    return {name: _first_line(sys.modules[kind.__module__]) for name, kind in ESTIMATORS.items()}
-
-
 def _scores() -> dict[str, str]:
-    from frugalnas.scores import SCORES
-    from frugalnas.scores.rating import SIZES  # these import torch
+    from frugalnas.scores import SIZES
+    from frugalnas.scores.rating import SCORES  # which imports torch
 
     return {name: _first_line(score) for name, score in {**SCORES, **SIZES}.items()}
 
@@ -51,7 +46,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
         | {LATENCY: "Milliseconds of one inference of one image, by a table of this or another device, or measured."}
     ),
     "strategies": lambda: {name: _first_line(sys.modules[kind.__module__]) for name, kind in STRATEGIES.items()},
-    "estimators": _estimators,
+    "estimators": lambda: {name: _first_line(sys.modules[kind.__module__]) for name, kind in ESTIMATORS.items()},
     "scores": _scores,
     "multipliers": lambda: {multiplier.name: about.line(multiplier) for multiplier in about.listed()},
     "spaces": lambda: {name: _first_line(kind) for name, kind in SPACES.items()},

@@ -12,21 +12,24 @@ import inspect
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from frugalnas.core import InputError, nearest
 from frugalnas.distribute import EXECUTORS
+from frugalnas.estimators import ESTIMATORS
 from frugalnas.latency.settings import Latency
 from frugalnas.methods import METHODS
 from frugalnas.schema import Tree, as_table, construct, filled
 from frugalnas.spaces import SPACES
 from frugalnas.strategies import STRATEGIES
 from frugalnas.strategies.prescreened import Prescreened, check_settings
+from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource, absolute
 
 _BUDGETS = ("trials", "minutes", "epochs")
+MOST_BYTES = 10**6  # of a configuration file
 LOOK = "auto"  # the estimator of pre-screening, unless another is named
 _FILES = ("path", "source")  # keys of estimators
 _PLACE = re.compile("[0-9]{1,9}")  # of an entry in a list
@@ -153,7 +156,7 @@ def _prescreen(given: Any, rung: Tree) -> Tree | None:
     section = filled(Prescreened, rest, "prescreen", _GIVEN["prescreen"])
     check_settings(section["candidates"], section["least"])
     look = as_table(table.get("estimator", {"type": LOOK}), "prescreen.estimator")
-    kind = _estimators().get(str(look.get("type")))
+    kind = ESTIMATORS.get(str(look.get("type")))
     if kind and "fidelity" not in look and "fidelity" in inspect.signature(kind).parameters and rung.get("fidelity"):
         look = {**look, "fidelity": {key: rung["fidelity"][key] for key in ("resolution", "width", "depth")}}
     return {**section, "estimator": part("estimators", look, "prescreen.estimator")}
@@ -176,30 +179,18 @@ def _placed(estimator: Tree) -> Tree:
     return estimator | {key: str(Path(estimator[key]).resolve()) for key in _FILES if estimator.get(key)}
 
 
-def _estimators() -> dict[str, Any]:
-    from frugalnas.estimators import ESTIMATORS  # these import torch
-
-    return ESTIMATORS
-
-
-def _tasks() -> dict[str, Any]:
-    from frugalnas.tasks.classification import Classification
-
-    return {"classification": Classification}
-
-
-_PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "task": _tasks,
-    "space": lambda: SPACES,
-    "strategy": lambda: STRATEGIES,
-    "estimators": _estimators,
-    "executor": lambda: dict(EXECUTORS),
+_PARTS: dict[str, Mapping[str, Any]] = {
+    "task": {"classification": Classification},
+    "space": SPACES,
+    "strategy": STRATEGIES,
+    "estimators": ESTIMATORS,
+    "executor": EXECUTORS,
 }
 
 
 def make(section: str, tree: Tree, given: Mapping[str, Any]) -> Any:
     """The part that a completed section describes; `given` are arguments from other parts, used where it takes them."""
-    kind = _PARTS[section]()[tree["type"]]
+    kind = _PARTS[section][tree["type"]]
     taken = {key: value for key, value in given.items() if key in inspect.signature(kind).parameters}
     return construct(kind, {key: value for key, value in tree.items() if key != "type"}, taken)
 
@@ -227,6 +218,16 @@ def options(
     return given | {key: value for key, value in own.items() if value is not None}
 
 
+def rated_by(where: str | None, address: str | None) -> Tree:
+    """The type of executor and the address of its cluster, which alone means Ray, as a tree.
+
+    To be laid under the settings of that executor, as those of another type go when it is chosen.
+    """
+    kind = where or (None if address is None else "ray")
+    keys = {"type": kind, "address": address}
+    return {"executor": given} if (given := {key: value for key, value in keys.items() if value is not None}) else {}
+
+
 def assignment(text: str) -> Tree:
     """`a.b=value` as a tree; the value is read as TOML, and as a plain string where it is none."""
     path, equals, value = text.partition("=")
@@ -234,7 +235,7 @@ def assignment(text: str) -> Tree:
         raise InputError(f"--set {text!r}: expected KEY=VALUE, such as space.channels=24")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # of which TOMLDecodeError is one; also of numbers too long to read
         parsed = value.strip()
     for key in reversed(path.strip().split(".")):
         parsed = {key: parsed}
@@ -254,12 +255,20 @@ def limit(text: str) -> Tree:
 def read(file: Path) -> Tree:
     """What a TOML file says. Raises InputError for one that is not there or is no TOML."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InputError(f"{file} has more than {MOST_BYTES:,} bytes: expected a configuration in TOML")
+        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise InputError(f"no configuration file {file}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {file}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise InputError(f"{file} is nested too deeply") from None
+    except ValueError as error:  # of which TOMLDecodeError is one; InputError is another
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{file} is not valid TOML: {error}") from None
 
 
@@ -282,7 +291,7 @@ def _laid_over(below: Any, layer: Any) -> Any:
     if (
         not isinstance(below, Mapping)
         or not isinstance(layer, Mapping)
-        or layer.get("type", below.get("type")) != below.get("type")
+        or ("type" in below and layer.get("type", below["type"]) != below["type"])
     ):
         return layer
     return {**below, **{key: _laid_over(below[key], value) if key in below else value for key, value in layer.items()}}
@@ -295,8 +304,8 @@ def _are_places(layer: Mapping[Any, Any]) -> bool:
 def part(section: str, given: Any, path: str) -> Tree:
     """The section of one part, which errors call `path`, checked and completed. Raises InputError."""
     table = as_table({} if given is None else given, path)
-    kinds, name = _PARTS[section](), table.get("type")
-    if name not in kinds:
+    kinds, name = _PARTS[section], table.get("type")
+    if not isinstance(name, str) or name not in kinds:
         raise InputError(f"{path}.type = {name!r}: {nearest(str(name), [*kinds])}")
     rest = {key: value for key, value in table.items() if key != "type"}
     return {"type": name, **filled(kinds[name], rest, path, _GIVEN[section])}

@@ -13,16 +13,15 @@ from torch import Tensor, nn
 from frugalnas.assign.space import Assignments, Layer, energy
 from frugalnas.core import Candidate, Genotype, InputError, Space
 from frugalnas.layers.approximated import (
-    Correction,
     approximated,
-    check_correction,
     correct,
     layers_of,
     multiplications,
     ranges,
 )
+from frugalnas.layers.correction import Correction, check_correction
 from frugalnas.multipliers import Multiplier
-from frugalnas.tasks.classification import scores
+from frugalnas.tasks.tensors import scores
 
 WITHIN = "energy_within"  # the energy as the search minimises it
 CALIBRATION = 256  # images, the first ones, that ranges and corrections are taken from

@@ -12,7 +12,7 @@ from frugalnas import __version__
 from frugalnas.assign.search import Settings
 from frugalnas.assign.space import ordered, twins
 from frugalnas.core import InputError
-from frugalnas.layers.approximated import Correction
+from frugalnas.layers.correction import Correction
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import find
 from frugalnas.schema import construct, difference, filled

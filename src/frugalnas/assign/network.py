@@ -15,8 +15,8 @@ from frugalnas.assign.outcome import Approximated
 from frugalnas.assign.search import Progress, Settings, search
 from frugalnas.assign.space import Assignments, default_multipliers, ordered
 from frugalnas.core import InputError
-from frugalnas.layers.approximated import Correction
 from frugalnas.layers.approximated import assigned as of_nodes
+from frugalnas.layers.correction import Correction
 from frugalnas.model import Model
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import exact, find

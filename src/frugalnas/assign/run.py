@@ -26,11 +26,11 @@ from frugalnas.layers.activity import activity
 from frugalnas.model import Model
 from frugalnas.report import csv_of, write_texts
 from frugalnas.store import locked
-from frugalnas.tasks.classification import scores
 from frugalnas.tasks.data import absolute, refuse_among_images
 from frugalnas.tasks.images import Images
 from frugalnas.tasks.labelled import Share, load_labelled
 from frugalnas.tasks.loop import predict
+from frugalnas.tasks.tensors import scores
 
 SEARCH, TRIALS, LOCK = "search", "trials.csv", ".approximate.lock"
 BATCH = 100

@@ -34,7 +34,21 @@ Epochs = Annotated[
     float | None, typer.Option(help="Passes over the training images, all networks together. Alone, the only budget.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes that rate networks.", show_default="one per core")]
+Executor = Annotated[
+    str | None,
+    typer.Option(help="Where networks are rated: processes (of this machine) or ray.", show_default="processes"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The Ray cluster: auto (that of this machine), HOST:PORT, or local to start one. Implies ray."),
+]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Log every trial for TensorBoard, into tensorboard/ of the run folder.")
+]
+Mlflow = Annotated[
+    bool, typer.Option("--mlflow", help="Log every trial to MLflow: to MLFLOW_TRACKING_URI, or into the run folder.")
+]
 TrialNumber = Annotated[
     int | None, typer.Option("--trial", help="Which trial of a search.", show_default="the front's knee")
 ]
@@ -61,11 +75,12 @@ def refuse_taken(out: Path | None) -> None:
 
 def refuse_no_search(folder: Path) -> None:
     """Raise InputError for the folder of something else than a search, which says where its searches are."""
-    from frugalnas import assign, compare, fit, training
     from frugalnas.store import JOURNAL
 
     if (folder / JOURNAL).exists():
         return
+    from frugalnas import assign, compare, fit, training  # which import torch
+
     if compare.holds_comparison(folder):
         raise InputError(f"{folder} holds a comparison: expected one of its searches, {compare.searches_in(folder)}")
     if fit.holds_fit(folder):
@@ -83,9 +98,11 @@ def tree_of(
     assignments: Sequence[str] | None,
     options: Mapping[str, Any],
     limits: Sequence[str] | None = None,
+    executor: str | None = None,
+    address: str | None = None,
 ) -> dict[str, Any]:
     """The complete configuration that the options of a command describe: see `config.resolve`."""
-    from frugalnas.config import assignment, limit, resolve
+    from frugalnas.config import assignment, limit, rated_by, resolve
 
-    layers = [*map(assignment, assignments or ()), options, *map(limit, limits or ())]
+    layers = [rated_by(executor, address), *map(assignment, assignments or ()), options, *map(limit, limits or ())]
     return resolve(method, preset, file, layers)

@@ -14,9 +14,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from frugalnas.core import (
     IMAGES,
@@ -29,19 +27,14 @@ from frugalnas.core import (
     Trainable,
     trial_seed,
 )
-from frugalnas.layers.approximated import (
-    Correction,
-    approximated,
-    assigned,
-    check_correction,
-    correct,
-    ranges,
-)
+from frugalnas.layers.correction import Correction, check_correction
 from frugalnas.multipliers.library import exact, find
 from frugalnas.spaces.multiplied import Assigning
-from frugalnas.tasks.checkpoint import packed_weights, unpack_weights
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.kept import WEIGHTS, alone, file_of, keep
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 CALIBRATED = 64  # images at a time when calibrating
 _LOSS = "candidates that differ only in their multipliers will each train anew"
@@ -87,6 +80,8 @@ class Approximate:
         """`error` and `loss` of the approximate network on the validation part, `float_error` of the trained one before
         quantisation, `images` trained on. Raises FloatingPointError for a NaN loss, InputError.
         """
+        import torch
+
         sized = space.at(self.fidelity)
         genotype = sized.canonical(candidate.genotype)
         with torch.random.fork_rng(devices=[]):
@@ -102,6 +97,8 @@ class Approximate:
 
     def _trained(self, sized: Space, genotype: Genotype, seed: int) -> tuple[nn.Module, float]:
         """The trained float network and its error."""
+        from frugalnas.tasks.checkpoint import packed_weights
+
         seen = sized.trained(genotype) if isinstance(sized, Trainable) else genotype
         training = f"{self.task}, {self.fidelity}, {sized}, {seen}, {seed}"
         network = self._built(sized, seen, seed)
@@ -119,6 +116,8 @@ class Approximate:
         return network, error
 
     def _built(self, sized: Space, genotype: Genotype, seed: int) -> nn.Module:
+        import torch
+
         torch.manual_seed(seed)
         return self.task.attach(sized.build(genotype))
 
@@ -133,6 +132,8 @@ class Approximate:
         return self.task.score(network, self.fidelity)["error"]
 
     def _converted(self, network: nn.Module, sized: Space, genotype: Genotype) -> nn.Module:
+        from frugalnas.layers.approximated import approximated, assigned, correct, ranges
+
         names = dict(sized.assignment(genotype)) if isinstance(sized, Assigning) else {}
         nodes = {number: find(name) for number, name in names.items()}
         signed = all(all(multiplier.signed) for multiplier in nodes.values())
@@ -157,6 +158,8 @@ class Approximate:
 
 def _kept(file: Path, network: nn.Module, training: str) -> float | None:
     """The error of the trained network whose weights are in the file, which `network` then has, or None."""
+    from frugalnas.tasks.checkpoint import unpack_weights
+
     if not file.is_file() or file.parent.is_symlink():
         return None
     try:

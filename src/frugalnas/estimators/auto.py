@@ -23,15 +23,15 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from frugalnas.core import Candidate, Fidelity, Genotype, InputError, Space
 from frugalnas.layers.initialise import draw_seed
-from frugalnas.scores.rating import BATCH, check_scores, rate
+from frugalnas.scores import BATCH, check_scores
 from frugalnas.store import write_atomically
+from frugalnas.tasks import memory
 from frugalnas.tasks.classification import Classification
 from frugalnas.variation import random_viable
 
@@ -82,11 +82,11 @@ class Auto:
         alone = replace(self, folder=None)
         file = self.folder and self.folder / FILE
         if file is None:
-            return _rated(alone, space)  # type: ignore[arg-type]
+            return _rated(alone, space)
         key = f"{alone} {space}"
         known = _read(file, key, self.scores)
         if known is None:
-            known = _rated(alone, space)  # type: ignore[arg-type]
+            known = _rated(alone, space)
             with suppress(OSError, InputError):  # on a full disk the next worker rates them again
                 write_atomically(file, json.dumps({"of": key, "scores": known}).encode())
         return known
@@ -105,6 +105,8 @@ class Auto:
         return {name: tuple(row[name] for row in rows) for name in self.scores}
 
     def _scores(self, space: Space, genotype: Genotype, seed: int) -> dict[str, float]:
+        from frugalnas.scores.rating import rate
+
         pixels, labels = self.task.sample("train", self.fidelity, self.images or BATCH)
         batch = self.task.normalisation()(pixels), labels
         sized = space.at(self.fidelity)
@@ -133,7 +135,7 @@ def place(score: float, references: Sequence[float]) -> float:
     return float(below + np.interp(score, levels, first + (numbers + 1) / 2)) / size
 
 
-@lru_cache(maxsize=4)
+@memory.derived(most=4)
 def _rated(estimator: Auto, space: Space) -> Mapping[str, Column]:
     return estimator.rate_references(space)
 

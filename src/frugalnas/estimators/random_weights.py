@@ -23,18 +23,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
-from typing import Literal, get_args
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from typing import TYPE_CHECKING, Literal, get_args
 
 from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
-from frugalnas.layers.frozen import frozen
 from frugalnas.layers.initialise import Init, draw_seed, initialise
-from frugalnas.scores.spectrum import Spectrum, effective_rank, freedom, log_determinant, pooled, spectrum, standardise
 from frugalnas.tasks.classification import Classification
-from frugalnas.tasks.statistics import calibrate, embed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from frugalnas.scores.spectrum import Spectrum
 
 Normalisation = Literal["calibrated", "batch", "default"]
 Maps = Literal["last", "scales"]
@@ -103,6 +101,8 @@ class RandomWeights:
     def evaluate(self, candidate: Candidate, space: Space, seed: int) -> dict[str, float]:
         """The mean of each score over the draws; with several also the half-width of its 95 % confidence interval, by
         Student's t, as `error_ci` and so on."""
+        import torch
+
         sized = space.at(self.fidelity)
         drawn: list[dict[Score, float]] = []
         for draw in range(self.draws):
@@ -117,6 +117,9 @@ class RandomWeights:
 
     def rate(self, model: nn.Module) -> dict[Score, float]:
         """The scores of one network, whose convolutions are drawn anew from torch's global generator."""
+        from frugalnas.scores.linear import wrong
+        from frugalnas.scores.spectrum import effective_rank, freedom, log_determinant, spectrum, standardise
+
         initialise(model, self.init)
         pixels, labels = self.task.sample("train", self.fidelity, self.images)
         parts, validates = [pixels], "error" in self.scores
@@ -140,6 +143,10 @@ class RandomWeights:
 
     def _features(self, model: nn.Module, parts: list[Tensor]) -> list[Tensor]:
         """Those (n, D) of each part, uint8 images (n, C, H, W); the first part calibrates."""
+        from frugalnas.layers.frozen import frozen
+        from frugalnas.scores.spectrum import pooled
+        from frugalnas.tasks.statistics import calibrate, embed
+
         normalise, batch = self.task.normalisation(), self.task.batch
 
         def read(model: nn.Module, x: Tensor) -> Tensor:
@@ -153,6 +160,8 @@ class RandomWeights:
         return [embed(model, part, normalise, batch, live, read) for part in parts]
 
     def _classifier(self, known: Tensor, labels: Tensor, found: Spectrum) -> tuple[Tensor, Tensor]:
+        from frugalnas.scores.linear import ridge, softmax_regression
+
         classes = self.task.facts()["classes"]
         if self.head == "ridge":
             return ridge(known, labels, classes, self.penalties, found)
@@ -164,53 +173,3 @@ def half_width(values: list[float]) -> float:
     from scipy.stats import t  # half a second, which only several draws take
 
     return float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-
-
-def wrong(logits: Tensor, labels: Tensor) -> float:
-    """The share of logits (n, classes) whose largest is not the label's (n,)."""
-    return float((logits.argmax(1) != labels).double().mean())
-
-
-def ridge(
-    features: Tensor, labels: Tensor, classes: int, penalties: tuple[float, ...], found: Spectrum
-) -> tuple[Tensor, Tensor]:
-    """Weights (D, classes) and bias (classes,) of ridge regression on +-1 targets, best penalty by `leave_one_out`.
-
-    Minimises |features W + bias - targets|^2 + n penalty |W|^2 for centred `features` (n, D), whose spectrum is
-    `found`; the bias is free. With the kernel's eigenvectors U: W = features^T U (n l + n penalty)^-1 U^T targets.
-    """
-    targets = 2 * F.one_hot(labels, classes).to(features.dtype) - 1  # (n, classes)
-    losses = [leave_one_out(found, targets, penalty) for penalty in penalties]
-    best = penalties[losses.index(min(losses))]
-    damping = found.images * (found.values + best)  # (r,)
-    return features.T @ (found.vectors @ ((found.vectors.T @ targets) / damping[:, None])), targets.mean(0)
-
-
-def leave_one_out(found: Spectrum, targets: Tensor, penalty: float) -> float:
-    """Mean squared error of predicting each target from a fit to all others; exact, without refitting.
-
-    The residual without observation i is its residual divided by 1 - h_i, h the diagonal of the hat matrix, which has
-    1 / n for the free bias (Allen 1974; Golub, Heath and Wahba 1979). The penalty stays n times `penalty`.
-    """
-    shrink = found.values / (found.values + penalty)  # (r,)
-    fitted = targets.mean(0) + (found.vectors * shrink) @ (found.vectors.T @ targets)
-    hat = 1 / found.images + (found.vectors.square() * shrink).sum(1)  # (n,)
-    return float(((targets - fitted) / (1 - hat)[:, None]).square().mean())
-
-
-def softmax_regression(features: Tensor, labels: Tensor, classes: int, epochs: int, lr: float) -> tuple[Tensor, Tensor]:
-    """Weights (D, classes) and bias (classes,) by SGD on the cross-entropy: batch 512, momentum 0.9, cosine to 0.
-
-    The order of the images comes from torch's global generator; the gradient is written out: softmax - one-hot.
-    """
-    inputs = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)  # (n, D + 1), the last for the bias
-    targets = F.one_hot(labels, classes).to(features.dtype)
-    weights = inputs.new_zeros(inputs.shape[1], classes)
-    velocity = torch.zeros_like(weights)
-    for epoch in range(epochs):
-        rate = lr * (1 + math.cos(math.pi * epoch / epochs)) / 2
-        for picks in torch.split(torch.randperm(len(labels)), 512):
-            x = inputs[picks]
-            velocity = 0.9 * velocity + x.T @ ((x @ weights).softmax(1) - targets[picks]) / len(picks)
-            weights = weights - rate * velocity
-    return weights[:-1], weights[-1]

@@ -18,19 +18,18 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from frugalnas.core import IMAGES, Candidate, Fidelity, InputError, Space
-from frugalnas.layers import supernet
-from frugalnas.layers.cell import CellNetwork
-from frugalnas.layers.supernet import Supernet
 from frugalnas.spaces.cell import CellSpace
-from frugalnas.tasks.classification import Classification, scores, stratified
-from frugalnas.tasks.loop import predict
-from frugalnas.tasks.statistics import calibrate
+from frugalnas.tasks.classification import Classification
+from frugalnas.tasks.images import stratified
 from frugalnas.weights import Inherited, State, inherited, leave_snapshot
+
+if TYPE_CHECKING:
+    from frugalnas.layers.cell import CellNetwork
+    from frugalnas.layers.supernet import Path as Subnet
+    from frugalnas.layers.supernet import Supernet
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,8 @@ class SharedWeights:
 
         Raises FloatingPointError for a loss that is not finite, and InputError where there is nothing to inherit.
         """
+        import torch
+
         sized = space.at(self.fidelity)
         if self.folder is None or candidate.inherits is None:
             raise InputError("shared weights need a run folder and a strategy that writes them back, such as slow_fast")
@@ -100,12 +101,19 @@ class SharedWeights:
             weight.grad = None  # the supernet outlives this candidate
 
     def _calibrate(self, network: CellNetwork) -> None:
+        import torch
+
+        from frugalnas.tasks.statistics import calibrate
+
         images, labels = self.task.images("train", self.fidelity)
         picks = stratified(labels.cpu().numpy(), min(1.0, self.calibration / len(labels)), self.task.data.seed)
         picks = picks[torch.randperm(len(picks), generator=torch.Generator().manual_seed(0)).numpy()]
         calibrate(network, images[picks], self.task.normalisation(), self.task.batch)
 
     def _score(self, network: CellNetwork) -> dict[str, float]:
+        from frugalnas.tasks.loop import predict
+        from frugalnas.tasks.tensors import scores
+
         images, labels = self.task.images("validation", self.fidelity)
         if 0 < self.validation < len(labels):
             picks = stratified(labels.cpu().numpy(), self.validation / len(labels), self.task.data.seed)
@@ -116,15 +124,19 @@ class SharedWeights:
 @lru_cache(maxsize=1)
 def _supernet(start: int, device: str) -> Supernet:
     """That of this process, whose modules `attach` has moved to the device."""
+    from frugalnas.layers.supernet import Supernet
+
     return Supernet(start)
 
 
-@torch.no_grad()
-def _load(path: supernet.Path, whole: Supernet, weights: Inherited) -> None:
+def _load(path: Subnet, whole: Supernet, weights: Inherited) -> None:
     """Give every tensor of the path its value in the weight set, or its first one."""
-    for name, tensor in path.tensors().items():
-        known = weights.get(name)
-        value = whole.first(name) if known is None else torch.from_numpy(known)
-        if value.shape != tensor.shape:
-            raise InputError(f"the weight set holds {tuple(value.shape)} as {name}: expected {tuple(tensor.shape)}")
-        tensor.copy_(value)
+    import torch
+
+    with torch.no_grad():
+        for name, tensor in path.tensors().items():
+            known = weights.get(name)
+            value = whole.first(name) if known is None else torch.from_numpy(known)
+            if value.shape != tensor.shape:
+                raise InputError(f"the weight set holds {tuple(value.shape)} as {name}: expected {tuple(tensor.shape)}")
+            tensor.copy_(value)

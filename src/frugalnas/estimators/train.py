@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from frugalnas.core import IMAGES, Candidate, Fidelity, InputError, Space, trial_seed
-from frugalnas.tasks.checkpoint import packed, unpack
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.kept import CHECKPOINTS, file_of, keep
-from frugalnas.tasks.loop import Learner
+
+if TYPE_CHECKING:
+    from frugalnas.tasks.loop import Learner
 
 _LOSS = "a later rung will train from the beginning"
 
@@ -60,6 +59,10 @@ class Train:
         """`error` and `loss` on the validation part, `images` trained on. Raises FloatingPointError for a NaN loss,
         InputError.
         """
+        import torch
+
+        from frugalnas.tasks.checkpoint import packed, unpack
+
         file = None if self.folder is None else file_of(self.folder, CHECKPOINTS, seed, str(self.repeat))
         own = trial_seed(seed, self.repeat) if self.repeat else seed
         sized = space.at(self.fidelity)
@@ -80,5 +83,7 @@ class Train:
         return scores | {IMAGES: float((self._end - self.start) * self.task.images_per_epoch(self.fidelity))}
 
     def _learner(self, sized: Space, candidate: Candidate, seed: int) -> Learner:
+        import torch
+
         torch.manual_seed(seed)
         return self.task.learner(self.task.attach(sized.build(candidate.genotype)))

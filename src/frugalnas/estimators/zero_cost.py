@@ -16,14 +16,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import get_args
-
-from torch import Tensor
+from typing import TYPE_CHECKING, get_args
 
 from frugalnas.core import Candidate, Fidelity, InputError, Space, nearest
 from frugalnas.layers.initialise import Init, draw_seed
-from frugalnas.scores.rating import BATCH, check_scores, rate
+from frugalnas.scores import BATCH, check_scores
 from frugalnas.tasks.classification import Classification
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class ZeroCost:
     def evaluate(self, candidate: Candidate, space: Space, seed: int) -> dict[str, float]:
         """The negated scores by name, without those that are not finite, as some are of a network without a path from
         image to output. Raises FloatingPointError where none is finite."""
+        from frugalnas.scores.rating import rate
+
         sized, batch = space.at(self.fidelity), self.batch()
         draws = [
             rate(

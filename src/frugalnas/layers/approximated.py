@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from frugalnas.core import InputError, nearest
 from frugalnas.layers.approximate import ApproximateConv2d, ApproximateLinear
+from frugalnas.layers.correction import Correction, check_correction
 from frugalnas.layers.depthwise import DepthwiseConv2d
 from frugalnas.layers.packed import Path
 from frugalnas.layers.quantise import Range, range_of
@@ -27,7 +27,6 @@ from frugalnas.layers.straight_through import Gradient
 from frugalnas.multipliers import Multiplier
 
 Batches = Tensor | Sequence[Tensor]
-Correction = Literal["auto", "statistics", "bias", "both", "none"]
 _FLOAT = (nn.Conv2d, DepthwiseConv2d, nn.Linear)
 _APPROXIMATE = (ApproximateConv2d, ApproximateLinear)
 _BINS = 4096  # of the histogram of a layer's inputs
@@ -154,12 +153,6 @@ def approximate_layers(network: nn.Module) -> dict[str, ApproximateConv2d]:
         for name, module in found.items()
         if id(module) not in inner
     }
-
-
-def check_correction(correction: str) -> None:
-    """Raise InputError, with the nearest, for what is no `Correction`."""
-    if correction not in get_args(Correction):
-        raise InputError(f"unknown correction {correction!r}: {nearest(correction, get_args(Correction))}")
 
 
 def correct(network: nn.Module, batches: Batches, correction: Correction = "auto") -> None:

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Init = Literal["kaiming_normal", "kaiming_uniform", "xavier", "orthogonal", "default"]
 
 
-@torch.no_grad()
-def _orthogonal(weight: Tensor) -> Tensor:
-    """Torch's own takes no weight in channels-last order."""
-    return weight.copy_(nn.init.orthogonal_(torch.empty(weight.shape)))
-
-
-INITS: dict[str, Callable[[Tensor], Tensor]] = {
-    "kaiming_normal": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
-    "kaiming_uniform": partial(nn.init.kaiming_uniform_, mode="fan_out", nonlinearity="relu"),
-    "xavier": nn.init.xavier_normal_,
-    "orthogonal": _orthogonal,
-}
-
-
 def initialise(model: nn.Module, init: Init) -> None:
     """Draw the weights of all convolutions anew, from torch's global generator; "default" keeps those it has."""
+    import torch
+    from torch.nn.init import kaiming_normal_, kaiming_uniform_, orthogonal_, xavier_normal_
+
+    def orthogonal(weight: Tensor) -> Tensor:
+        """Torch's own takes no weight in channels-last order."""
+        with torch.no_grad():
+            return weight.copy_(orthogonal_(torch.empty(weight.shape)))
+
+    draws: dict[str, Callable[[Tensor], Tensor]] = {
+        "kaiming_normal": partial(kaiming_normal_, mode="fan_out", nonlinearity="relu"),
+        "kaiming_uniform": partial(kaiming_uniform_, mode="fan_out", nonlinearity="relu"),
+        "xavier": xavier_normal_,
+        "orthogonal": orthogonal,
+    }
     if init == "default":
         return
     for parameter in model.parameters():
         if parameter.ndim == 4:  # (out, in / groups, k, k): a convolution's, whatever its class
-            INITS[init](parameter)
+            draws[init](parameter)
 
 
 def draw_seed(seed: int, draw: int) -> int:

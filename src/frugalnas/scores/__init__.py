@@ -4,42 +4,54 @@ A score is a function of a network, a batch and a generator for what it draws: `
 (N, C, H, W), `labels` int64 (N,). Larger is better, as published. It leaves the network as it was, with its weights,
 gradients and mode. It may be infinite or no number, of a network without a path from image to output for instance; it
 never raises for that.
+
+`scores.rating` has the functions; here are their names, which need no torch.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from frugalnas.scores.az import az_expressivity, az_nas, az_progressivity, az_trainability
-from frugalnas.scores.codes import naswot, swap
-from frugalnas.scores.gradient import fisher, grad_norm, grasp, snip, zico
-from frugalnas.scores.meco import meco
-from frugalnas.scores.sensitivity import jacob_cov, synflow, zen
-from frugalnas.scores.spanned import effective_rank, freedom, log_determinant
+from frugalnas.core import Genotype, InputError, nearest
+from frugalnas.objectives import count
 
-__all__ = ["MANY", "SCORES", "USUAL", "Score", "az_nas"]
-
-Score = Callable[[nn.Module, Tensor, Tensor, torch.Generator], float]
-
-SCORES: dict[str, Score] = {
-    "grad_norm": grad_norm,
-    "snip": snip,
-    "grasp": grasp,
-    "fisher": fisher,
-    "zico": zico,
-    "jacob_cov": jacob_cov,
-    "synflow": synflow,
-    "zen": zen,
-    "naswot": naswot,
-    "swap": swap,
-    "meco": meco,
-    "az_expressivity": az_expressivity,
-    "az_progressivity": az_progressivity,
-    "az_trainability": az_trainability,
-    "freedom": freedom,
-    "log_determinant": log_determinant,
-    "effective_rank": effective_rank,
-}
+NAMES = (
+    "grad_norm",
+    "snip",
+    "grasp",
+    "fisher",
+    "zico",
+    "jacob_cov",
+    "synflow",
+    "zen",
+    "naswot",
+    "swap",
+    "meco",
+    "az_expressivity",
+    "az_progressivity",
+    "az_trainability",
+    "freedom",
+    "log_determinant",
+    "effective_rank",
+)
 USUAL = 64  # images that a score looks at, as in most papers
 MANY = dict.fromkeys(("freedom", "log_determinant", "effective_rank"), 512)  # where that is too few
+BATCH = max(USUAL, *MANY.values())  # images of which every score takes what is usual for it
+
+# More is better, as both are used in the field; by names of their own, as the costs `params` and `macs` are minimised.
+SIZES: dict[str, Callable[[Any, Genotype], float]] = {"more_params": count.params, "more_macs": count.macs}
+
+
+def check_scores(names: Sequence[str], where: str) -> None:
+    """Raise InputError, which begins with `where`, for no name, a name that stands there twice, and one of no score."""
+    for name in names:
+        if name == "az_nas":
+            raise InputError(
+                "az_nas ranks the networks of a population, one alone has none: ask for its components "
+                "az_expressivity, az_progressivity, az_trainability, more_macs"
+            )
+        if name not in NAMES and name not in SIZES:
+            raise InputError(f"unknown score {name!r}: {nearest(name, [*NAMES, *SIZES])}")
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"{where} = {', '.join(names)}: expected one or more, none of them twice")

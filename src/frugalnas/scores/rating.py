@@ -1,23 +1,43 @@
-"""Several scores of one network, which is built and initialised once for all of them."""
+"""The scores by name, and several of one network, which is built and initialised once for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from frugalnas.core import Genotype, InputError, Space, nearest
+from frugalnas.core import Genotype, Space
 from frugalnas.layers.initialise import Init, initialise
-from frugalnas.objectives import count
-from frugalnas.scores import MANY, SCORES, USUAL
+from frugalnas.scores import MANY, SIZES, USUAL
+from frugalnas.scores.az import az_expressivity, az_progressivity, az_trainability
+from frugalnas.scores.codes import naswot, swap
+from frugalnas.scores.gradient import fisher, grad_norm, grasp, snip, zico
+from frugalnas.scores.meco import meco
+from frugalnas.scores.sensitivity import jacob_cov, synflow, zen
+from frugalnas.scores.spanned import effective_rank, freedom, log_determinant
 
-# More is better, as both are used in the field; by names of their own, as the costs `params` and `macs` are minimised.
-SIZES: dict[str, Callable[[Any, Genotype], float]] = {"more_params": count.params, "more_macs": count.macs}
+Score = Callable[[nn.Module, Tensor, Tensor, torch.Generator], float]
 
-
-BATCH = max(USUAL, *MANY.values())  # images of which every score takes what is usual for it
+SCORES: dict[str, Score] = {
+    "grad_norm": grad_norm,
+    "snip": snip,
+    "grasp": grasp,
+    "fisher": fisher,
+    "zico": zico,
+    "jacob_cov": jacob_cov,
+    "synflow": synflow,
+    "zen": zen,
+    "naswot": naswot,
+    "swap": swap,
+    "meco": meco,
+    "az_expressivity": az_expressivity,
+    "az_progressivity": az_progressivity,
+    "az_trainability": az_trainability,
+    "freedom": freedom,
+    "log_determinant": log_determinant,
+    "effective_rank": effective_rank,
+}
 
 
 def rate(
@@ -47,17 +67,3 @@ def rate(
             images, labels = (part[: most or MANY.get(name, USUAL)] for part in batch)
             values[name] = SCORES[name](network, images, labels, torch.Generator().manual_seed(seed))
     return {name: values[name] for name in names}
-
-
-def check_scores(names: Sequence[str], where: str) -> None:
-    """Raise InputError, which begins with `where`, for no name, a name that stands there twice, and one of no score."""
-    for name in names:
-        if name == "az_nas":
-            raise InputError(
-                "az_nas ranks the networks of a population, one alone has none: ask for its components "
-                "az_expressivity, az_progressivity, az_trainability, more_macs"
-            )
-        if name not in SCORES and name not in SIZES:
-            raise InputError(f"unknown score {name!r}: {nearest(name, [*SCORES, *SIZES])}")
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"{where} = {', '.join(names)}: expected one or more, none of them twice")

@@ -120,6 +120,13 @@ def split(images: Images, validation: float, seed: int) -> tuple[Images, Images]
     return images.at(np.flatnonzero(~held_out)), images.at(np.flatnonzero(held_out))
 
 
+def stratified(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.intp]:
+    """Indices, ascending, of about `share` of every class, at least one of each; smaller shares are part of larger."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    members = [order[labels[order] == label] for label in np.unique(labels)]
+    return np.sort(np.concatenate([picks[: max(1, round(share * len(picks)))] for picks in members]))
+
+
 def _check_labels(labels: NDArray[Any], classes: int, where: str) -> None:
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):

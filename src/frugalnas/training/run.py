@@ -19,12 +19,13 @@ from frugalnas.spaces.architecture import Architecture
 from frugalnas.store import LOCK, locked, write_atomically
 from frugalnas.tasks.augment import Normalise
 from frugalnas.tasks.checkpoint import packed, unpack
-from frugalnas.tasks.classification import device_of, rated, scores
 from frugalnas.tasks.data import DataSource, absolute, refuse_among_images
+from frugalnas.tasks.device import device_of
 from frugalnas.tasks.loop import Watch
 from frugalnas.tasks.loop import epochs as epochs_of
 from frugalnas.tasks.ranks import Ranks, joined
 from frugalnas.tasks.recipe import Budget, Recipe
+from frugalnas.tasks.tensors import rated, scores
 from frugalnas.training.page import page_of
 from frugalnas.training.settings import (
     ARCHITECTURE,

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from frugalnas.core import InputError
 from frugalnas.spaces.architecture import Architecture, resized
 from frugalnas.tasks.augment import Normalise, measure
-from frugalnas.tasks.classification import device_of, notes_on
+from frugalnas.tasks.classification import notes_on
 from frugalnas.tasks.data import Images, find_test, load_search, load_train
+from frugalnas.tasks.device import device_of
 from frugalnas.tasks.images import fingerprint
 from frugalnas.tasks.loop import Learner, learner, predict
 from frugalnas.tasks.ranks import Ranks
