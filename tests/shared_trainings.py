@@ -74,7 +74,7 @@ def poisoned(folder: Path, rank: int) -> tuple[str, str]:
 
     def poison(*given: Any) -> torch.Tensor:
         seen.append(given)
-        return real(*given) * (float("nan") if rank == 1 and len(seen) > 6 else 1.0)
+        return real(*given) * (float("nan") if rank == 1 and len(seen) > 8 else 1.0)
 
     loop._loss = poison
     try:

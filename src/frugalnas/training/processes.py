@@ -49,7 +49,9 @@ def run(processes: int, arguments: Sequence[str], go_on: str) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.setdefault(_THREADS, str(max(1, cores() // processes)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # its reports are of many lines
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # its reports are of many lines
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
