@@ -30,7 +30,9 @@ from hypothesis import strategies as st
 from tiny import run
 
 LONG = int(os.environ.get("FRUGALNAS_FUZZ", "0"))
-HANGS_S = 300.0  # a case that takes so long ends the whole run, with the stack of where it was
+HANGS_S = float(
+    os.environ.get("FRUGALNAS_FUZZ_HANGS_S", "300")
+)  # a case that takes so long ends the whole run, with the stack of where it was
 MARKUP = "</script></style>--><img src=x onerror=alert(1)>\"'"
 TERMINAL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\r\n\x00\x7f\u2028"
 
@@ -174,7 +176,12 @@ _WRITES = frozenset(
     ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown")
 ) | {"shutil.rmtree", "shutil.move", "shutil.copyfile"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_EXPECTED = ("<frozen importlib", typing.__file__, dataclasses.__file__, inspect.__file__)  # which run a module, or its own annotations
+_EXPECTED = (
+    "<frozen importlib",
+    typing.__file__,
+    dataclasses.__file__,
+    inspect.__file__,
+)  # which run a module, or its own annotations
 
 
 def _expected() -> bool:

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from frugalnas.core import InputError
+from frugalnas.store import regular
 from frugalnas.tasks.loop import Learner
 
 _CONTENT, _CHECKSUM = "frugalnas", "sum"  # keys of the metadata
@@ -77,7 +78,7 @@ def unpack_weights(path: Path, network: nn.Module, training: str) -> dict[str, A
 
 def _opened(path: Path, training: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        with safe_open(path, framework="pt") as opened:
+        with safe_open(regular(path, None), framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
     except (OSError, SafetensorError) as error:

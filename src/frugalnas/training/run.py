@@ -16,7 +16,7 @@ from frugalnas.core import InputError
 from frugalnas.model import FILE as MODEL
 from frugalnas.model import Model, load_weights
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.store import LOCK, locked, write_atomically
+from frugalnas.store import LOCK, locked, regular, write_atomically
 from frugalnas.tasks.augment import Normalise
 from frugalnas.tasks.checkpoint import packed, unpack
 from frugalnas.tasks.data import DataSource, absolute, refuse_among_images
@@ -114,7 +114,7 @@ def _finished(folder: Path) -> Trained:
     """Read what a finished training left."""
     (folder / CHECKPOINT).unlink(missing_ok=True)  # where it was killed just before it did so itself
     try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        metrics = json.loads(regular(folder / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / METRICS} cannot be read: {error}") from None
     return Trained(folder, Model.load(folder), metrics)
