@@ -30,9 +30,7 @@ from hypothesis import strategies as st
 from tiny import run
 
 LONG = int(os.environ.get("FRUGALNAS_FUZZ", "0"))
-HANGS_S = float(
-    os.environ.get("FRUGALNAS_FUZZ_HANGS_S", "300")
-)  # a case that takes so long ends the whole run, with the stack of where it was
+HANGS_S = float(os.environ.get("FRUGALNAS_FUZZ_HANGS_S", "300"))  # then the run ends and shows where it was
 MARKUP = "</script></style>--><img src=x onerror=alert(1)>\"'"
 TERMINAL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\r\n\x00\x7f\u2028"
 
