@@ -22,7 +22,7 @@ from frugalnas.tasks.images import DataSource, Images, Labels, Part, Pixels, fit
 
 RESOLUTION = 32  # pixels, where the source asks for none: files may be photographs
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")  # for EPS Pillow would start Ghostscript
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # for EPS Pillow would start Ghostscript
 PART_NAMES: Mapping[str, Part] = {
     "train": "train",
     "val": "validation",
