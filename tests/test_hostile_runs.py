@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import xml.etree.ElementTree
+import zlib
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frugalnas import distribute, record, store
+import frugalnas.study
+from frugalnas import launch, record, snapshot, store
 from frugalnas.config import assignment, resolve
 from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.distribute import InProcess
@@ -40,13 +43,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = images(folder / "images.npz", count=40)
     sets = [assignment(value) for key, value in zip(SMALL[::2], SMALL[1::2], strict=True) if key == "--set"]
     budget = {"trials": 5, "limits": {"params": 10000.0}, "data": {"source": str(data)}, "strategy": {"population": 4}}
-    begin(resolve("eeea", layers=[*sets, budget]), folder / "run", executor=InProcess())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frugalnas.study, "LEAST", 1)  # candidates that are worth a snapshot
+        begin(resolve("eeea", layers=[*sets, budget]), folder / "run", executor=InProcess())
     return folder / "run"
 
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(distribute.EXECUTORS, "processes", NoWorker)  # type: ignore[arg-type]
+    monkeypatch.setattr(launch, "executor_of", NoWorker)
 
 
 def placed(study: Path, folder: Path, journal: bytes, times: bytes | None = None) -> Path:
@@ -121,6 +126,51 @@ def test_times_of_any_values(study, idle, tmp_path, data):
     texts[line] = data.draw(changes(lines[line])).of(lines[line])
     times = "\n".join(texts).encode("utf-8", "surrogatepass") + data.draw(st.binary(max_size=20))
     read_by_all(placed(study, tmp_path / "run", (study / store.JOURNAL).read_bytes(), times), resume=False)
+
+
+@fuzz(10)
+@given(data=st.data())
+def test_a_snapshot_of_any_values(study, idle, tmp_path, data):
+    """Whose checksum adds up: the search goes on from it, or without it."""
+    folder = tmp_path / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(study, folder)
+    content = json.loads((study / snapshot.FILE).read_bytes().partition(b"\n")[2])
+    body = data.draw(changes(content)).of(content).encode("utf-8", "surrogatepass")
+    (folder / snapshot.FILE).write_bytes(b"%08x\n" % zlib.crc32(body) + body)
+    calm("resume", folder, "--trials", 8, writes=[folder])
+
+
+READERS = {  # which commands come to a file
+    **dict.fromkeys(("journal.jsonl", "times.jsonl"), ("report", "show")),
+    "snapshot.json": ("resume",),
+    **dict.fromkeys(("fit.json", "training.json", "compare.json", "approximate.json"), ("resume",)),
+    "model.safetensors": ("export",),
+    "ladder.json": ("search",),
+}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop", "folder", "sparse"])
+def test_what_is_no_file_in_a_run_folder_is_not_waited_for(study, idle, tmp_path, kind):
+    for name, commands in READERS.items():
+        folder = tmp_path / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(study, folder)
+        (folder / name).unlink(missing_ok=True)
+        if kind == "pipe":
+            os.mkfifo(folder / name)
+        elif kind == "device":
+            (folder / name).symlink_to("/dev/zero")
+        elif kind == "loop":
+            (folder / name).symlink_to(folder / name)
+        elif kind == "folder":
+            (folder / name).mkdir()
+        else:
+            with (folder / name).open("wb") as file:
+                file.truncate(2**36)
+        more = {"resume": [folder, "--trials", 1], "search": ["--ladder", folder, "--out", tmp_path / "out"]}
+        for command in commands:
+            calm(command, *more.get(command, [folder]), writes=[folder])
 
 
 @pytest.mark.parametrize("words", [MARKUP, TERMINAL])

@@ -10,10 +10,12 @@ and beside it `times.jsonl` (how long: pid and host of each session, seconds of 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import socket
+import stat
 import sys
 import time
 import zlib
@@ -30,6 +32,7 @@ from frugalnas.core import Candidate, InputError, MachineError, Trial
 
 JOURNAL, TIMES, LOCK = "journal.jsonl", "times.jsonl", ".lock"
 FORMAT = 1
+MOST_FILE, MOST_LINE, MOST_TIME = 2**28, 2**26, 2**12  # bytes of a file that is read at once, of lines
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 Event = dict[str, Any]
 
@@ -56,9 +59,11 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
     """
     checksum = end = 0
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+        with regular(path, None).open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b""), start=1):
                 end += len(line)
+                if len(line) == MOST_LINE:  # which no study writes: not even read as far as it goes
+                    raise _damaged(path, number)
                 if not line.endswith(b"\n") or (size is not None and end > size):
                     return
                 found = _body(line, checksum)
@@ -223,6 +228,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise MachineError(f"cannot write {path}: {error.strerror}") from None
+
+
+def regular(path: Path, most: int | None = MOST_FILE) -> Path:
+    """`path`, which must be a file, with `most` one of at most so many bytes. Raises OSError.
+
+    A folder from somebody else may have a pipe or a device under that name, which never ends.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if most is not None and status.st_size > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return path
 
 
 @contextmanager
@@ -395,8 +413,8 @@ def elapsed_in(entries: Iterable[Event]) -> float:
 
 
 def _entries(folder: Path) -> Iterator[Event]:
-    with suppress(OSError), (folder / TIMES).open(encoding="utf-8", errors="replace") as file:
-        yield from entries_of(file)
+    with suppress(OSError), regular(folder / TIMES).open(encoding="utf-8", errors="replace") as file:
+        yield from entries_of(iter(lambda: file.readline(MOST_TIME), ""))
 
 
 def entries_of(lines: Iterable[str]) -> Iterator[Event]:

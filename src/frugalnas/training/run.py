@@ -16,7 +16,7 @@ from frugalnas.core import InputError
 from frugalnas.model import FILE as MODEL
 from frugalnas.model import Model, load_weights
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.store import LOCK, locked, write_atomically
+from frugalnas.store import LOCK, locked, regular, write_atomically
 from frugalnas.tasks.augment import Normalise
 from frugalnas.tasks.checkpoint import packed, unpack
 from frugalnas.tasks.data import DataSource, absolute, refuse_among_images
@@ -132,7 +132,7 @@ def _finished(folder: Path, ranks: Ranks) -> Trained:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     return metrics
