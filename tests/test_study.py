@@ -115,7 +115,7 @@ def test_what_is_inherited_is_in_the_journal(tmp_path):
     Study(work, Given(*candidates), journal=journal).run(InProcess())
     journal.close()
     journal = Journal(tmp_path)
-    assert [event.get("inherits") for event in journal.events if "ask" in event] == [0, None]
+    assert [event.get("inherits") for event, _ in journal.recorded() if "ask" in event] == [0, None]
     assert [trial.candidate for trial in Study(work, Given(*candidates), journal=journal).trials] == candidates
     journal.close()
 

@@ -30,6 +30,16 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(map(str, known))}"
 
 
+def printable(text: str) -> str:
+    """`text` with every character that a terminal acts on, such as those that move its cursor, as an escape instead.
+
+    Line ends stay. Names and reasons in files from somebody else may have any characters.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(sign if sign == "\n" or sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """What to measure, and how carefully.

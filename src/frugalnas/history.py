@@ -25,49 +25,54 @@ Key = tuple[Architecture, int]  # and the rung
 class History:
     """The candidates that a study asked for and the trials that it was told, whatever tells them.
 
-    `trials` are in the order told, `untold` what was asked and is not told, by number. `asked` counts the candidates,
-    `rated` and `looked` the trials that were rated and those that were only looked at, `statuses` all by status,
-    `rungs` the done ones by rung; `images` are those that rating them took. See `Study` for what repeats mean.
+    `trials` are in the order told, `untold` what was asked and is not told, by number. `candidates` are all that were
+    asked, by number, and `architectures` their canonical genotypes. `rated` and `looked` count the trials that were
+    rated and those that were only looked at, `statuses` all by status, `rungs` the done ones by rung; `images` are those
+    that rating them took. See `Study` for what repeats mean.
 
-    Of every trial it holds no more than the trial, its architecture, and who else is trained alike: of a rejected one
-    the trial alone.
+    Of a trial it holds the trial, the architecture and where to find it again; of a rejected one not the last.
     """
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem, self.seed = problem, seed
         self.trials: list[Trial] = []
         self.untold: dict[int, Candidate] = {}
-        self.asked = self.rated = self.looked = 0
+        self.candidates: list[Candidate] = []
+        self.architectures: list[Genotype] = []
+        self.rated = self.looked = 0
         self.statuses: Counter[str] = Counter()
         self.rungs: Counter[int] = Counter()
         self.images = 0.0
         self._rejected = 0  # the last trials in a row
         self._shares = isinstance(problem.space, Trainable)
-        self._architectures: dict[int, Architecture] = {}  # of the untold
         self._told: dict[Key, Trial] = {}
         self._first: dict[Architecture, int] = {}  # the first trial of each training
         self._paid: set[Key] = set()  # trainings that several may share, by rung, once told
         self._front: tuple[int, list[Trial]] = 0, []  # of how many trials
 
-    def ask(self, candidate: Candidate) -> int:
-        """Note a candidate as under way; its number."""
-        number = self.asked
-        architecture = self._architecture(number, candidate)
-        self.asked += 1
+    @property
+    def asked(self) -> int:
+        """How many candidates."""
+        return len(self.candidates)
+
+    def ask(self, candidate: Candidate, canonical: Genotype | None = None) -> int:
+        """Note a candidate, whose canonical genotype may be known, as under way; its number."""
+        number, genotype = self.asked, candidate.genotype
+        canonical = self.problem.space.canonical(genotype) if canonical is None else canonical
+        self.candidates.append(candidate)
+        self.architectures.append(genotype if canonical == genotype else canonical)  # one tuple will do
         self.untold[number] = candidate
-        self._architectures[number] = architecture
-        self._first.setdefault(self._training(architecture), number)
+        self._first.setdefault(self._training(number), number)
         return number
 
     def tell(self, trial: Trial) -> None:
         """Note what became of a candidate under way. Raises KeyError where there is none of its number."""
         candidate = self.untold.pop(trial.number)
-        architecture = self._architectures.pop(trial.number)
         self.trials.append(trial)
         self.statuses[trial.status] += 1
         if trial.status == "rejected":
             self._rejected += 1
-            training = self._training(architecture)
+            training = self._training(trial.number)
             if self._first.get(training) == trial.number:  # which was none
                 del self._first[training]
             return
@@ -75,37 +80,35 @@ class History:
         self.rungs[candidate.rung] += trial.status == "done"
         counts = candidate.rung >= self.problem.looks
         self.rated, self.looked = self.rated + counts, self.looked + (not counts)
-        key = architecture, candidate.rung
+        key = self.key(trial.number)
         if key in self._told:  # a repeat of another
             return
         self.images += trial.values.get(IMAGES, 0.0)
         self._told[key] = trial
         if self._shares and IMAGES in trial.values:
-            self._paid.add((self._training(architecture), candidate.rung))
+            self._paid.add((self._training(trial.number), candidate.rung))
 
     def counts(self, number: int) -> bool:
         """Whether a trial under way counts as a rated one, and is no look."""
         return self.untold[number].rung >= self.problem.looks
 
     def key(self, number: int) -> Key:
-        """The architecture of a candidate under way, and the rung: those with the same one have the same answer."""
-        return self._architectures[number], self.untold[number].rung
+        """The architecture of a candidate, and the rung: those with the same one have the same answer."""
+        return self._architecture(number), self.candidates[number].rung
 
     def answer(self, number: int) -> Trial | None:
-        """The trial that a candidate under way repeats, if one is told."""
+        """The trial that a candidate repeats, if one is told."""
         return self._told.get(self.key(number))
 
-    def seed_of(self, number: int, candidate: Candidate) -> int:
+    def seed_of(self, number: int) -> int:
         """The seed that trial `number` is rated with: that of the first trial of its training."""
-        architecture = self._architectures.get(number) or self._architecture(number, candidate)
-        return trial_seed(self.seed, self._first.get(self._training(architecture), number))
+        return trial_seed(self.seed, self._first.get(self._training(number), number))
 
     def at_cost(self, trial: Trial) -> Trial:
-        """The trial, of a candidate under way, without the images of a training that one told before has paid for."""
+        """The trial without the images of a training that another one, told before, has paid for."""
         if not self._shares or IMAGES not in trial.values or self.answer(trial.number):
             return trial
-        architecture, rung = self.key(trial.number)
-        if (self._training(architecture), rung) not in self._paid:
+        if (self._training(trial.number), trial.candidate.rung) not in self._paid:
             return trial
         return replace(trial, values={**trial.values, IMAGES: trial.values.get(OWN_IMAGES, 0.0)})
 
@@ -131,12 +134,10 @@ class History:
         ]
         raise InputError(f"{len(broken):,} candidates in a row were rejected, {', '.join(parts)}: raise the limit")
 
-    def _architecture(self, number: int, candidate: Candidate) -> Architecture:
-        canonical = self.problem.space.canonical(candidate.genotype)
-        same = canonical == candidate.genotype  # then one tuple will do
-        return candidate.genotype if same else canonical, None if candidate.inherits is None else number
+    def _architecture(self, number: int) -> Architecture:
+        return self.architectures[number], None if self.candidates[number].inherits is None else number
 
-    def _training(self, architecture: Architecture) -> Architecture:
-        """What is trained for an architecture: itself, or all that `trained` of its space makes one of."""
-        canonical, own = architecture
-        return (self.problem.space.trained(canonical), own) if self._shares else architecture  # type: ignore[attr-defined]
+    def _training(self, number: int) -> Architecture:
+        """What is trained for a candidate: the architecture, or all that `trained` of its space makes one of."""
+        canonical, own = self._architecture(number)
+        return (self.problem.space.trained(canonical) if self._shares else canonical), own  # type: ignore[attr-defined]

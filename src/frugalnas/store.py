@@ -63,7 +63,7 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
                     return
                 found = _body(line, checksum)
                 if found is None:
-                    raise _damaged(path, number)
+                    raise damaged(path, number)
                 body, checksum = found
                 yield body, checksum, end
     except FileNotFoundError:
@@ -87,29 +87,56 @@ def event_of(line: bytes, previous: int) -> tuple[Event, int] | None:
     return (event, found[1]) if found and event is not None else None
 
 
-def _damaged(path: Path, number: int) -> InputError:
-    return InputError(f"{path} line {number} does not match its checksum: the file was edited or damaged")
+class Damaged(InputError):
+    """A journal has a line that does not add up."""
 
 
-def stream(folder: Path, size: int | None = None) -> Iterator[Event]:
-    """Header and then each event of the study in `folder`, of `size` bytes at most; a torn tail is passed over.
+def damaged(path: Path, number: int) -> Damaged:
+    """What is wrong with a journal whose line `number` does not add up."""
+    way = f"; 'frugalnas resume {path.parent} --repair' goes on from the line before it" if number > 1 else ""
+    return Damaged(f"{path} line {number} does not match its checksum: the file was edited or damaged{way}")
 
-    Raises InputError where there is no journal, and once it is read so far where it was damaged.
+
+def stream(folder: Path) -> Iterator[Event]:
+    """Header and then each event of the study in `folder`; a torn tail is passed over.
+
+    Raises InputError where there is no journal, and, once it is read so far, Damaged where it was damaged.
     """
-    path, number = folder / JOURNAL, 0
-    for number, (body, _, _) in enumerate(_bodies(path, size), start=1):
+    return (event for event, _, _ in _parsed(folder / JOURNAL))
+
+
+def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int, int]]:
+    """As `stream`, with the checksum of each line and where it ends, of the first `size` bytes."""
+    number = 0
+    for number, (body, checksum, end) in enumerate(_bodies(path, size), start=1):
         event = _event(body)
         if event is None:
-            raise _damaged(path, number)
+            raise damaged(path, number)
         if number == 1 and event.get("format") != FORMAT:
-            raise _foreign(path)
-        yield event
+            raise foreign(path)
+        yield event, checksum, end
     if not number:
-        raise _foreign(path)
+        raise foreign(path)
 
 
-def _foreign(path: Path) -> InputError:
+def foreign(path: Path) -> InputError:
+    """What is wrong with a file that is no journal."""
     return InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
+
+
+def sound_part(folder: Path) -> tuple[list[Event], int, bool]:
+    """Header and events before the first line that does not add up, their length in bytes, and whether there is one.
+
+    Raises InputError where there is no journal.
+    """
+    events, length = [], 0
+    try:
+        for event, _, end in _parsed(folder / JOURNAL):
+            events.append(event)
+            length = end
+    except Damaged:
+        return events, length, True
+    return events, length, False
 
 
 def header_of(folder: Path) -> Event:
@@ -225,8 +252,8 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 class Journal:
     """The journal of one study, opened for writing and locked against a second writer.
 
-    `header` is the first line, `elapsed` the seconds that earlier sessions ran, `cut` the bytes of a torn tail that
-    were dropped. `folder` must hold a journal (see `create`).
+    `header` is the first line, `checksum` that of the last, `elapsed` the seconds that earlier sessions ran, `cut` the
+    bytes of a torn tail that were dropped. `folder` must hold a journal (see `create`).
     Raises InputError when there is none, it was damaged, or another process has it open.
     """
 
@@ -264,7 +291,7 @@ class Journal:
 
     def _open(self) -> None:
         self.header = header_of(self.folder)
-        (_, self._checksum, self._size), *_ = deque(_bodies(self.folder / JOURNAL), maxlen=1)
+        (_, self.checksum, self._size), *_ = deque(_bodies(self.folder / JOURNAL), maxlen=1)
         self._earlier = self._size
         self.elapsed = elapsed_in(_entries(self.folder))
         self._started = time.monotonic()
@@ -276,10 +303,12 @@ class Journal:
         self._times = os.open(self.folder / TIMES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o644)
         self._note({"pid": os.getpid(), "host": socket.gethostname(), "elapsed": round(self.elapsed, 3)})
 
-    @property
-    def events(self) -> Iterator[Event]:
-        """What was recorded before this session, from the file as it is asked for. Raises InputError as `stream`."""
-        return islice(stream(self.folder, self._earlier), 1, None)
+    def recorded(self) -> Iterator[tuple[Event, int]]:
+        """What was recorded before this session, read as it is asked for, each event with the `checksum` of its line,
+        which stands for all lines before too. Raises InputError as `stream` does.
+        """
+        lines = _parsed(self.folder / JOURNAL, self._earlier)
+        return ((event, checksum) for event, checksum, _ in islice(lines, 1, None))
 
     def append(self, event: Event, *, durable: bool = False) -> None:
         """Write one event; with `durable`, it is on the disk when this returns.
@@ -290,7 +319,7 @@ class Journal:
         if not self._whole:
             raise self._unwritten(JOURNAL, "an earlier line was not completed")
         self._whole = False
-        line, checksum = _line(event, self._checksum)
+        line, checksum = _line(event, self.checksum)
         rest = line
         try:
             while rest:
@@ -302,7 +331,7 @@ class Journal:
                 os.ftruncate(self._file, self._size)
             raise self._unwritten(JOURNAL, str(error.strerror)) from None
         self._size += len(line)
-        self._checksum = checksum
+        self.checksum = checksum
         self._whole = True
 
     def time(self, number: int, seconds: float) -> None:

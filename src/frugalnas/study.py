@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from frugalnas import snapshot
 from frugalnas.core import Candidate, InputError, Problem, Strategy, Trial, evaluate, rng_for, screen
 from frugalnas.distribute import Executor
 from frugalnas.history import History, Key
-from frugalnas.store import Event, Journal, ask_event, candidate_of, tell_event, trial_of
+from frugalnas.replay import replay
+from frugalnas.store import Journal, ask_event, tell_event
 
 Rated = tuple[Trial, float]
 MOST_FAILURES = 200  # in a row, of a search that no number of trials ends
+LEAST, BETWEEN = 1000, 5000  # candidates that are worth a snapshot at the end of a session, and within it
 
 
 class Study:
@@ -47,14 +50,12 @@ class Study:
     ) -> None:
         self.problem, self.strategy, self.seed = problem, strategy, seed
         self.ordered, self.max_rejections = ordered, max_rejections
-        self.history = History(problem, seed)
+        self.history = History(problem, seed) if journal is None else replay(journal, problem, strategy, seed)
         self._rating: dict[Key, Future[Rated]] = {}
         self._journal = journal
         self._born = time.monotonic()
         self._whole = True
-        if journal is not None:
-            self._check_seed(journal.header)
-            self._replay(journal.events)
+        self._kept = self.history.asked  # candidates in the last snapshot, or replayed since
 
     @property
     def trials(self) -> list[Trial]:
@@ -86,9 +87,9 @@ class Study:
         """What was asked and is not told yet, by trial number."""
         return dict(self.history.untold)
 
-    def seed_of(self, number: int, candidate: Candidate) -> int:
+    def seed_of(self, number: int) -> int:
         """The seed that trial `number` is rated with: that of the first trial of its training."""
-        return self.history.seed_of(number, candidate)
+        return self.history.seed_of(number)
 
     @property
     def seconds(self) -> float:
@@ -147,6 +148,7 @@ class Study:
             for future in pending.values():
                 future.cancel()
             self._rating.clear()
+            self._keep(LEAST)
 
     def _left(self, minutes: float | None) -> float | None:
         return None if minutes is None else max(0.0, minutes * 60 - self.seconds)
@@ -212,7 +214,7 @@ class Study:
             pending[number].set_result((told, 0.0))
             return
         if key not in self._rating:
-            seed = self.seed_of(number, candidate)
+            seed = self.seed_of(number)
             self._rating[key] = executor.submit(evaluate, self.problem, number, candidate, costs, seed)
         pending[number] = self._rating[key]
 
@@ -221,6 +223,8 @@ class Study:
         candidate, told = self.history.untold[number], self.history.answer(number)
         try:
             trial, seconds = future.result()
+        except InputError:  # nothing can be rated there any more: what is under way is rated again after a resume
+            raise
         except Exception as error:
             if told is None:
                 costs, _ = screen(self.problem, candidate.genotype)
@@ -241,6 +245,7 @@ class Study:
                     if trial.status != "rejected":
                         self._journal.time(trial.number, seconds)
                 self._learn(trial)
+            self._keep(max(BETWEEN, self.history.asked // 10))  # so that all of them take time in proportion
             if progress:
                 progress(self)
 
@@ -251,43 +256,14 @@ class Study:
         self.history.tell(trial)
         self.strategy.tell(trial)
 
-    def _check_seed(self, header: Event) -> None:
-        given = header.get("config", header)
-        if isinstance(given, dict) and given.get("seed", self.seed) != self.seed:
-            raise InputError(
-                f"the journal does not fit: it was begun with seed {given['seed']!r}, this study has seed {self.seed}"
-            )
-
-    def _replay(self, events: Iterable[Event]) -> None:
-        for line, event in enumerate(events, start=2):
-            try:
-                if "ask" in event:
-                    self._replay_ask(event["ask"], candidate_of(event))
-                else:
-                    self._replay_tell(trial_of(event, self.history.untold[event["tell"]]))
-            except InputError:
-                raise
-            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-                raise InputError(f"journal line {line} is not a valid event: {type(error).__name__} {error}") from None
-
-    def _replay_ask(self, number: int, recorded: Candidate) -> None:
-        expected = self.history.asked
-        candidate = self.strategy.ask(rng_for(self.seed, expected))
-        if number != expected or candidate != recorded:
-            raise InputError(
-                f"the journal does not fit: as trial {number} it recorded {recorded}, this code and configuration ask "
-                f"for {candidate} as trial {expected}; resume with the version and settings that began the study"
-            )
-        self.history.ask(candidate)
-
-    def _replay_tell(self, trial: Trial) -> None:
-        costs = [objective.name for objective in self.problem.objectives if objective.cost]
-        if trial.status == "rejected" and trial.broken not in costs:
-            raise ValueError(f"rejected by {trial.broken!r}, which has no limit")
-        expected = self.problem.expected(trial.candidate.rung)
-        if trial.status == "done" and not all(name in trial.values for name in expected):
-            raise ValueError(f"done, with values only for {', '.join(trial.values)}")
-        self._learn(trial)
+    def _keep(self, least: int) -> None:
+        """Leave a snapshot where at least so many candidates were asked since the last one."""
+        asked, journal = self.history.asked, self._journal
+        if journal is not None and self._whole and asked - self._kept >= least:
+            self._kept = asked
+            events = asked + len(self.trials)
+            with suppress(InputError):  # on a full disk a resume takes longer
+                snapshot.write(journal.folder, self.history, self.strategy, events, journal.checksum)
 
 
 def _check_failures(latest: Collection[Trial]) -> None:
