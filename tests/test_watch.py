@@ -390,6 +390,18 @@ def drawn(page, numbers):
     until(page, NUMBERS, numbers)
 
 
+def click(page, number):
+    """Click the point of a trial, again where the chart was just drawn anew."""
+    shown = page.locator("#panel h2", has_text=f"Trial {number}")
+    for _ in range(10):
+        page.mouse.click(*page.evaluate(LOCATE, number))
+        for _ in range(30):
+            if shown.count():
+                return
+            page.wait_for_timeout(100)
+    raise AssertionError(f"no click shows trial {number}")
+
+
 def test_the_page_follows_a_study_from_before_its_beginning(opened, served):
     page, runs = opened, served[2]
     page.locator("#life.waiting").wait_for()
@@ -417,8 +429,7 @@ def test_the_page_follows_a_study_from_before_its_beginning(opened, served):
 
 def test_a_click_shows_values_and_cells_and_a_second_one_compares(opened, served):
     page = opened
-    page.mouse.click(*page.evaluate(LOCATE, 3))
-    page.locator("#panel h2", has_text="Trial 3").wait_for()
+    click(page, 3)
     assert page.locator("#panel tr", has_text="parameters").inner_text().split("\t") == [
         "parameters",
         "127 k",
@@ -429,8 +440,7 @@ def test_a_click_shows_values_and_cells_and_a_second_one_compares(opened, served
     assert page.evaluate("[...document.querySelectorAll('#panel img')].every(image => image.naturalWidth > 100)")
     assert "sep_conv_3x3" in cells.first.get_attribute("alt")
     page.get_by_label("the next click compares").check()
-    page.mouse.click(*page.evaluate(LOCATE, 4))
-    page.locator("#panel h2", has_text="Trial 4").wait_for()
+    click(page, 4)
     assert page.locator("#panel img").count() == 4
     row = page.locator("#panel tr", has_text="validation error").inner_text().split("\t")
     assert row == ["validation error", "18.00 %", "25.00 %", "+7.00 % (+38.9 %)"]
@@ -446,7 +456,7 @@ def test_runs_can_be_chosen_and_new_ones_appear(opened, served):
     page, runs = opened, served[2]
     log = journal(runs / "group" / "second", ("error", "params", "macs"))
     tell(log, network(0))
-    page.wait_for_timeout(1600)  # until the clock of the page has struck
+    page.wait_for_timeout(2000)  # until the clock of the page has struck
     page.locator("#run").click()
     page.get_by_text("group/second", exact=True).click()
     until(page, "document.querySelectorAll('#charts .js-plotly-plot').length", 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
@@ -49,11 +50,18 @@ class Runs:
         self.paths = [*paths]
         self.lock = Lock()
         self._followed: dict[str, Followed] = {}
+        self._names: dict[str, Path] = {}
+        self._look_again = 0.0
 
     def names(self) -> dict[str, Path]:
         """The folders by the name that the page has for them: only these are ever opened."""
-        found = state.runs_in(self.paths) or self.paths[:1]
-        return {str(path).encode("utf-8", "backslashreplace").decode(): path for path in found}
+        start = time.monotonic()
+        if start >= self._look_again:
+            found = state.runs_in(self.paths) or self.paths[:1]
+            self._names = {str(path).encode("utf-8", "backslashreplace").decode(): path for path in found}
+            took = time.monotonic() - start
+            self._look_again = start + max(0.5, 20 * took)  # a twentieth of the time is enough for large folders
+        return self._names
 
     def read(self, name: str | None) -> Followed | None:
         """The study of that name as its files tell it now; None for a name that is none of `names`."""
