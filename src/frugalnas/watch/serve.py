@@ -30,12 +30,13 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 def application(paths: Sequence[Path], hosts: Callable[[], Sequence[str]]) -> Wsgi:
     """The page of the runs in `paths` as a WSGI application, which answers for the `hosts` only.
 
-    Raises InputError where Dash is not installed.
+    Raises InputError where Dash or waitress is not installed.
     """
     try:
+        import waitress  # noqa: F401
         from dash import Dash
     except ImportError:
-        raise InputError("frugalnas watch needs Dash: pip install 'frugalnas[watch]'") from None
+        raise InputError("frugalnas watch needs Dash and waitress: pip install 'frugalnas[watch]'") from None
     app = Dash(
         __name__,
         serve_locally=True,
@@ -93,10 +94,8 @@ def serve(paths: Sequence[Path], port: int = 0, ready: Callable[[str], None] | N
     """Serve the page of the runs in `paths` until an interrupt; `ready` is told its address. Raises InputError."""
     hosts: list[str] = []
     wsgi = application(paths, lambda: hosts)
-    try:
-        from waitress import create_server
-    except ImportError:
-        raise InputError("frugalnas watch needs waitress: pip install 'frugalnas[watch]'") from None
+    from waitress import create_server
+
     with bound(port) as listening:
         number = listening.getsockname()[1]
         hosts += [f"{LOOPBACK}:{number}", f"localhost:{number}"]
