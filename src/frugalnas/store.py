@@ -68,7 +68,7 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
                     return
                 found = _body(line, checksum)
                 if found is None:
-                    raise _damaged(path, number)
+                    raise damaged(path, number)
                 body, checksum = found
                 yield body, checksum, end
     except FileNotFoundError:
@@ -96,7 +96,8 @@ class Damaged(InputError):
     """A journal has a line that does not add up."""
 
 
-def _damaged(path: Path, number: int) -> Damaged:
+def damaged(path: Path, number: int) -> Damaged:
+    """What is wrong with a journal whose line `number` does not add up."""
     way = f"; 'frugalnas resume {path.parent} --repair' goes on from the line before it" if number > 1 else ""
     return Damaged(f"{path} line {number} does not match its checksum: the file was edited or damaged{way}")
 
@@ -115,15 +116,16 @@ def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int, i
     for number, (body, checksum, end) in enumerate(_bodies(path, size), start=1):
         event = _event(body)
         if event is None:
-            raise _damaged(path, number)
+            raise damaged(path, number)
         if number == 1 and event.get("format") != FORMAT:
-            raise _foreign(path)
+            raise foreign(path)
         yield event, checksum, end
     if not number:
-        raise _foreign(path)
+        raise foreign(path)
 
 
-def _foreign(path: Path) -> InputError:
+def foreign(path: Path) -> InputError:
+    """What is wrong with a file that is no journal."""
     return InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
 
 

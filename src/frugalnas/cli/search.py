@@ -118,12 +118,12 @@ def resume(
     workers: Workers = None,
     executor: Executor = None,
     address: Address = None,
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="First cut a damaged journal before the damage. A copy is kept.")
     ] = False,
     processes: Processes = "1",
-    tensorboard: Tensorboard = False,
-    mlflow: Mlflow = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
@@ -143,7 +143,7 @@ def resume(
         cut_damage(run)
     if (executor or address) and not _holds_search(run):
         raise InputError(f"{run} holds no search: what goes on with it are the workers that it had, without --executor")
-    if (tensorboard or mlflow) and (fit.holds_fit(run) or not (run / JOURNAL).exists()):
+    if (tensorboard or mlflow) and not _holds_search(run):
         raise InputError(f"{run} holds no search: --tensorboard and --mlflow are for searches")
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
@@ -155,8 +155,6 @@ def resume(
     if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers, processes):
         return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
-    if (tensorboard or mlflow) and (proxies.is_study(tree) or rank.is_ranking(tree)):
-        raise InputError(f"{run} holds a study of ratings: --tensorboard and --mlflow are for searches")
     if proxies.is_study(tree):
         from frugalnas.cli.proxies import go_on as go_on_studying
 
@@ -285,13 +283,13 @@ def inspect(
 def _holds_search(run: Path) -> bool:
     """Whether a run is a search, and neither made of several nor a study of how networks are rated."""
     from frugalnas import proxies, rank
-    from frugalnas.record import load
+    from frugalnas.record import header_in
     from frugalnas.store import JOURNAL
 
     if not (run / JOURNAL).exists():
         return False
-    tree = load(run).header["config"]
-    return not (proxies.is_study(tree) or rank.is_ranking(tree))
+    tree = header_in(run)["config"]
+    return not proxies.is_study(tree) and not rank.is_ranking(tree)
 
 
 def _print_result(result: Result, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
@@ -24,7 +25,8 @@ from frugalnas.watch import figures, state
 from frugalnas.watch.follow import Followed
 
 EVERY_MS = 1000
-MOST_ROWS = 100  # of a table
+MOST_ROWS, MOST_COLUMNS = 100, 40  # of a table
+MOST_FOLLOWED = 8  # runs that are held in memory
 _SIGNS = {
     **{"best": "Pareto front", "dot": "other networks", "stairs": "front of these two", "limit": "limit"},
     **{"first": "the picked one", "second": "the one it is compared with"},
@@ -49,17 +51,27 @@ class Runs:
         self.paths = [*paths]
         self.lock = Lock()
         self._followed: dict[str, Followed] = {}
+        self._names: dict[str, Path] = {}
+        self._look_again = 0.0
 
     def names(self) -> dict[str, Path]:
         """The folders by the name that the page has for them: only these are ever opened."""
-        found = state.runs_in(self.paths) or self.paths[:1]
-        return {str(path).encode("utf-8", "backslashreplace").decode(): path for path in found}
+        start = time.monotonic()
+        if start >= self._look_again:
+            found = state.runs_in(self.paths) or self.paths[:1]
+            self._names = {str(path).encode("utf-8", "backslashreplace").decode(): path for path in found}
+            took = time.monotonic() - start
+            self._look_again = start + max(0.5, 20 * took)  # a twentieth of the time is enough for large folders
+        return self._names
 
     def read(self, name: str | None) -> Followed | None:
         """The study of that name as its files tell it now; None for a name that is none of `names`."""
         if name is None or (name not in self._followed and name not in self.names()):
             return None
-        study = self._followed.get(name) or self._followed.setdefault(name, Followed(self.names()[name]))
+        study = self._followed.pop(name, None) or Followed(self.names()[name])
+        self._followed[name] = study
+        for oldest in [*self._followed][:-MOST_FOLLOWED]:  # one that is looked at again is read anew
+            del self._followed[oldest]
         study.read()
         return study
 
@@ -193,7 +205,7 @@ def front_table(study: Followed, picked: Mapping[str, int | None]) -> Any:
     whole = sorted(study.archive.members, key=lambda trial: [trial.values[name] for name in study.objectives])
     members = pareto.evenly_spread(whole, study.objectives, MOST_ROWS)
     members.sort(key=lambda trial: trial.values[study.objectives[0]])
-    names = [*dict.fromkeys([*study.objectives, *(name for trial in members for name in trial.values)])]
+    names = [*dict.fromkeys([*study.objectives, *(name for trial in members for name in trial.values)])][:MOST_COLUMNS]
 
     def row(trial: Trial) -> list[Any]:
         words = f"{trial.number} knee" if trial.number == knee else str(trial.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,24 @@ _POLICY = (
 )
 
 
-def application(paths: Sequence[Path], hosts: Callable[[], Sequence[str]]) -> Any:
+_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+]
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def application(paths: Sequence[Path], hosts: Callable[[], Sequence[str]]) -> Wsgi:
     """The page of the runs in `paths` as a WSGI application, which answers for the `hosts` only.
 
-    Raises InputError where Dash is not installed.
+    Raises InputError where Dash or waitress is not installed.
     """
     try:
+        import waitress  # noqa: F401
         from dash import Dash
     except ImportError:
-        raise InputError("frugalnas watch needs Dash: pip install 'frugalnas[watch]'") from None
+        raise InputError("frugalnas watch needs Dash and waitress: pip install 'frugalnas[watch]'") from None
     app = Dash(
         __name__,
         serve_locally=True,
@@ -42,29 +51,28 @@ def application(paths: Sequence[Path], hosts: Callable[[], Sequence[str]]) -> An
     )
     app.layout = layout
     connect(app, Runs(paths))
-    _guard(app, hosts)
-    return app.server
+    return guarded(app.server, hosts, lambda: _POLICY.format(" ".join(app.csp_hashes())))
 
 
-def _guard(app: Any, hosts: Callable[[], Sequence[str]]) -> None:
-    """Refuse who asks for another host: a page elsewhere whose name was made to point here. Allow no other script."""
-    from flask import Response, request
+def guarded(wsgi: Wsgi, hosts: Callable[[], Sequence[str]], policy: Callable[[], str]) -> Wsgi:
+    """`wsgi` for who asks for one of the `hosts`, with headers that let a page run its own scripts only.
 
-    @app.server.before_request  # type: ignore[untyped-decorator]
-    def check() -> Any:
-        origin = request.headers.get("Origin")
-        if request.host not in hosts() or origin not in (None, *(f"http://{host}" for host in hosts())):
-            return Response("This page answers to its own address only.\n", 403, mimetype="text/plain")
-        return None
+    A page from elsewhere, whose name was made to point here, asks for another host.
+    """
 
-    @app.server.after_request  # type: ignore[untyped-decorator]
-    def restrict(response: Any) -> Any:
-        hashes = " ".join(app.csp_hashes())
-        response.headers["Content-Security-Policy"] = _POLICY.format(hashes)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        return response
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        known = hosts()
+        origin = environ.get("HTTP_ORIGIN")
+        if environ.get("HTTP_HOST") not in known or origin not in (None, *(f"http://{host}" for host in known)):
+            start("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"This page answers to its own address only.\n"]
+
+        def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start(status, [*headers, ("Content-Security-Policy", policy()), *_HEADERS], *rest)
+
+        return wsgi(environ, started)
+
+    return answer
 
 
 def bound(port: int) -> socket.socket:
@@ -86,10 +94,8 @@ def serve(paths: Sequence[Path], port: int = 0, ready: Callable[[str], None] | N
     """Serve the page of the runs in `paths` until an interrupt; `ready` is told its address. Raises InputError."""
     hosts: list[str] = []
     wsgi = application(paths, lambda: hosts)
-    try:
-        from waitress import create_server
-    except ImportError:
-        raise InputError("frugalnas watch needs waitress: pip install 'frugalnas[watch]'") from None
+    from waitress import create_server
+
     with bound(port) as listening:
         number = listening.getsockname()[1]
         hosts += [f"{LOOPBACK}:{number}", f"localhost:{number}"]

@@ -23,7 +23,7 @@ from frugalnas.report.text import amount
 from frugalnas.spaces.multiplied import Assigning
 from frugalnas.watch.follow import Followed
 
-Life = Literal["waiting", "running", "finished", "interrupted", "damaged"]
+Life = Literal["waiting", "running", "finished", "interrupted", "unreadable"]
 DEEPEST, MOST_RUNS, MOST_ENTRIES = 4, 500, 20_000  # of folders that are looked through
 RECENT = 50  # trials that the present speed is taken from
 
@@ -52,7 +52,7 @@ def runs_in(paths: Sequence[Path]) -> list[Path]:
 def life_of(study: Followed) -> tuple[Life, str]:
     """Whether a study runs, and what there is to say of that."""
     if study.trouble:
-        return "damaged", study.trouble
+        return "unreadable", study.trouble
     if not study.header or study.session is None:
         return "waiting", f"{study.folder} holds no study yet: this page waits for it"
     pid, host = study.session
@@ -249,13 +249,13 @@ def knee_of(study: Followed) -> int | None:
 
 def _drawings(study: Followed, genotype: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     """The cells of a network, and its multipliers where the space chooses any; none where it cannot be made here."""
-    space = space_of(Record(study.folder, study.header, (), {}, 0.0))
-    if space is None:
-        return
     try:
+        space = space_of(Record(study.folder, study.header, (), {}, 0.0))
+        if space is None:
+            return
         cells = [({name: cell}) for name, cell in space.describe(genotype).items()]
         loads = loads_of(space, genotype) if isinstance(space, Assigning) else ()
-    except (InputError, LookupError, TypeError, ValueError):
+    except (InputError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
         return
     yield from ((svg_of(cell), text_of(cell)) for cell in cells)
     if loads:

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 from frugalnas.core import InputError
-from frugalnas.store import FORMAT, JOURNAL, TIMES, Event, entries_of, event_of
+from frugalnas.store import FORMAT, JOURNAL, TIMES, Event, damaged, entries_of, event_of, foreign
 
 MOST_READ = 2**24  # bytes at a time
 
@@ -32,14 +32,14 @@ def events_after(folder: Path, place: Place) -> tuple[list[Event], Place]:
     data, events, checksum = _next(path, place), [], place.checksum
     whole = data.rfind(b"\n") + 1
     if not whole and len(data) == MOST_READ:
-        raise InputError(f"{path} is not a FrugalNAS journal: it has no lines")
+        raise foreign(path)
     for number, line in enumerate(BytesIO(data[:whole]), start=place.lines + 1):
         found = event_of(line, checksum)
         if found is None:
-            raise InputError(f"{path} line {number} does not match its checksum: the file was edited or damaged")
+            raise damaged(path, number)
         event, checksum = found
         if number == 1 and event.get("format") != FORMAT:
-            raise InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
+            raise foreign(path)
         events.append(event)
     return events, Place(place.lines + len(events), place.size + whole, checksum)
 
