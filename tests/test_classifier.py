@@ -28,7 +28,7 @@ QUICK: dict[str, Any] = {"minutes": None, "trials": 2, "epochs": 5, "limits": {"
 @pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "ProcessPool", OneProcess)
+        patch.setattr(launch, "executor_of", OneProcess)
         patch.setattr(stages, "SAMPLES", 20)  # a line about the space needs no more here
         yield
 

@@ -40,7 +40,7 @@ def searched(tmp_path_factory):
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
     """Searches run in this process, in an empty folder with good images."""
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "good.npz")
 

@@ -40,7 +40,7 @@ def fitting(*more: object, data: object, out: object = "out") -> tuple[object, .
 @pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "ProcessPool", OneProcess)
+        patch.setattr(launch, "executor_of", OneProcess)
         patch.setattr(stages, "SAMPLES", 20)  # a line about the space needs no more here
         yield
 
@@ -191,7 +191,7 @@ KILLABLE = """
 import sys
 from frugalnas import cli, launch
 from tiny import OneProcess
-launch.ProcessPool = OneProcess
+launch.executor_of = OneProcess
 cli.main()
 """
 

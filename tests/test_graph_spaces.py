@@ -339,7 +339,7 @@ def said(capsys, *arguments, code: int = 0) -> str:
 
 
 def test_a_macro_network_goes_the_whole_way(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "good.npz")
     options = ("--data", "good.npz", *MACRO, "--set", "space.decoder=dense")
@@ -365,7 +365,7 @@ def test_a_macro_network_goes_the_whole_way(tmp_path, monkeypatch, capsys) -> No
 
 
 def test_latency_of_a_macro_space_is_predicted(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "good.npz")
     said(capsys, "latency", "build", "--data", "good.npz", *MACRO[:2], *MACRO[6:], "--seconds", "0", "--out", "t.json")

@@ -342,7 +342,7 @@ def result(place) -> launch.Result:
         place, 'objectives=["error", "latency_ms", "params"]', f"limits.latency_ms={1.25 * median_of(place)}"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "ProcessPool", OneProcess)
+        patch.setattr(launch, "executor_of", OneProcess)
         return launch.begin(given, place / "run")
 
 
@@ -359,14 +359,14 @@ def test_a_search_keeps_within_a_latency_limit(place, result):
 
 
 def test_the_same_table_and_seed_make_the_same_journal(place, result, monkeypatch):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     given = launch.configuration_of(result.folder)
     launch.begin(given, place / "again")
     assert (place / "again" / "journal.jsonl").read_bytes() == (result.folder / "journal.jsonl").read_bytes()
 
 
 def test_the_run_folder_has_the_table_and_resumes_by_it(place, result, tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     header, _ = store.read(result.folder)
     assert header["latency"] == Table.load(result.folder / "latency.json").fingerprint
     (place / "table.json").rename(tmp_path / "away.json")
@@ -453,7 +453,7 @@ def clockwork(monkeypatch):
         return [float(len(told))]
 
     monkeypatch.setattr(runs, "milliseconds", milliseconds)
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     runs._milliseconds.cache_clear()
     yield told
     runs._milliseconds.cache_clear()

@@ -173,7 +173,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def test_a_search_makes_its_own_table_and_its_front_is_measured_again(place, capsys, monkeypatch):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     arguments = ("--data", place / "images.npz", *SMALL, "--set", "space.operations=['max_pool_3x3', 'sep_conv_3x3']")
     arguments += ("--set", "objectives=['error', 'latency_ms']", "--limit", "latency_ms<1000", "--trials", 4)
     assert run("search", *arguments, "--out", place / "run", "--json") == 0

@@ -37,7 +37,7 @@ def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("launch")
     data = str(images(folder / "images.npz"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "ProcessPool", OneProcess)
+        patch.setattr(launch, "executor_of", OneProcess)
         told = []
         found = frugalnas.search(
             data=data, trials=9, limits={"params": 9000}, settings=[SMALL], out=folder / "run", progress=told.append
@@ -84,7 +84,7 @@ def test_the_journal_says_everything_that_made_it(result):
 
 
 def test_resuming_by_python_keeps_what_was_found(result, monkeypatch):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     again = frugalnas.resume(result.folder, trials=10)
     assert again.study.rated == 10 and again.study.trials[: len(result.study.trials)] == result.study.trials
 
@@ -173,7 +173,7 @@ def test_an_objective_that_is_only_limited_is_not_minimised():
 
 
 def test_interrupting_names_the_way_on_and_reports(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
 
     def interrupt(study):
         if study.rated == 3:
@@ -187,7 +187,7 @@ def test_interrupting_names_the_way_on_and_reports(tmp_path, monkeypatch):
 
 
 def test_a_search_on_a_table_goes_on_from_any_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "table.csv")
@@ -207,7 +207,7 @@ def test_a_ladder_that_the_strategy_would_not_climb_is_refused():
 
 def test_images_are_read_anew_by_every_search(tmp_path, monkeypatch):
     """In one Python session, the file of images being another one the second time."""
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     data = images(tmp_path / "images.npz")
     first = frugalnas.search(data=str(data), trials=1, settings=[SMALL], out=tmp_path / "a")
     images(data, seed=1)

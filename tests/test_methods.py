@@ -263,7 +263,7 @@ def test_the_random_twin_differs_in_the_strategy_only(preset):
 
 @pytest.mark.parametrize(("method", "preset"), PRESETS)
 def test_every_preset_searches(tmp_path, monkeypatch, capsys, method, preset):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     data = images(tmp_path / "images.npz", side=16 if preset == "reference" else 8)
     command = ["search", "--method", method, "--preset", preset, "--data", data, "--out", tmp_path / "run"]
     assert run(*command, "--trials", 5, "--limit", "params=1M", *small(method, preset)) == 0
@@ -272,7 +272,7 @@ def test_every_preset_searches(tmp_path, monkeypatch, capsys, method, preset):
 
 @pytest.mark.parametrize("method", ["econas", "nsganet", "amoebanet"])
 def test_laptop_presets_search_to_their_end(tmp_path, monkeypatch, capsys, method):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     data = images(tmp_path / "images.npz", count=40)
     command = ["search", "--method", method, "--data", data, "--out", tmp_path / "run", "--limit", "params=1M"]
     assert run(*command, *small(method, "laptop"), "--set", "space.blocks=1") == 0

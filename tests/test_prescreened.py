@@ -355,7 +355,7 @@ LOOK = '{type="random_weights", images=40, calibration=20, fidelity={width=2, de
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
     """Searches run in this process, in an empty folder with good images."""
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "good.npz")
 

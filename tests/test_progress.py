@@ -42,7 +42,7 @@ class Seen:
 
 @pytest.mark.parametrize("budget", [{"trials": 8}, {"epochs": 4.0}, {"minutes": 600.0}])
 def test_every_budget_says_how_far_the_search_is(budget, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     monkeypatch.setattr(progress, "Live", Seen)
     monkeypatch.setattr(sys, "stderr", StringIO())
     shown = []
@@ -79,7 +79,7 @@ LADDER = [
 
 
 def test_a_search_that_ends_below_the_last_rung_says_so_and_how_to_go_on(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     out = tmp_path / "run"
     command = ["search", "--method", "relativenas", "--data", images(tmp_path / "images.npz"), "--out", out]
     assert run(*command, *LADDER, "--set", "strategy.population=4", "--limit", "params=1M", "--trials", 3) == 0

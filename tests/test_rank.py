@@ -38,7 +38,7 @@ EVIL = "<script>alert('1')</script>"
 @pytest.fixture(autouse=True, scope="module")
 def _in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "ProcessPool", OneProcess)
+        patch.setattr(launch, "executor_of", OneProcess)
         yield
 
 

@@ -200,7 +200,7 @@ def test_a_ladder_knows_where_each_rung_begins():
 
 
 def test_a_budget_of_epochs_ends_a_search(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     data = images(tmp_path / "images.npz")
     command = ["search", "--data", data, "--out", tmp_path / "run", "--limit", "params=1M", *SMALL]
     assert run(*command, "--epochs", 3, "--set", "estimators.0.fidelity.resolution=8") == 0
@@ -237,7 +237,7 @@ from frugalnas import launch
 from frugalnas.estimators.train import Train
 from test_rungs import SETTINGS, Ahead
 
-launch.ProcessPool = Ahead
+launch.executor_of = Ahead
 real, calls = Train.evaluate, []
 
 
@@ -262,13 +262,13 @@ def whole(tmp_path_factory):
     seen = []
 
     def look(study):
-        needed = {trial.number: trial.candidate for trial in study.strategy.promotable} | study.under_way
-        seeds = {study.seed_of(number, candidate) for number, candidate in needed.items()}
+        needed = {trial.number for trial in study.strategy.promotable} | study.under_way.keys()
+        seeds = {study.seed_of(number) for number in needed}
         assert files(out) == sorted(f"{seed:016x}-0.safetensors" for seed in seeds)
         seen.append(len(seeds))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "ProcessPool", Ahead)
+        patch.setattr(launch, "executor_of", Ahead)
         frugalnas.search("econas", data=str(data), out=out, trials=26, settings=[SETTINGS], progress=look)
     assert len(seen) == 26 and 0 < max(seen) < 20
     return data, out
@@ -282,7 +282,7 @@ def test_a_search_that_a_budget_ended_keeps_what_may_rise_and_a_finished_one_not
     monkeypatch.setattr(
         Classification, "fit", lambda *given, **more: trained.append(len(real(*given, **more))) or [0.0] * trained[-1]
     )
-    monkeypatch.setattr(launch, "ProcessPool", Ahead)
+    monkeypatch.setattr(launch, "executor_of", Ahead)
     data, short = images(tmp_path / "images.npz", count=40), tmp_path / "run"
     search = {"data": str(data), "settings": [SETTINGS, {"strategy": {"cycles": 1}}]}
     frugalnas.search("econas", out=short, trials=5, **search)
@@ -314,7 +314,7 @@ def test_a_killed_search_goes_on_from_what_it_kept(whole, killed, tmp_path, monk
     monkeypatch.setattr(
         Classification, "fit", lambda *given, **more: trained.append(len(real(*given, **more))) or [0.0] * trained[-1]
     )
-    monkeypatch.setattr(launch, "ProcessPool", Ahead)
+    monkeypatch.setattr(launch, "executor_of", Ahead)
     frugalnas.resume(out)
     assert (out / "journal.jsonl").read_bytes() == (whole[1] / "journal.jsonl").read_bytes()
     assert len(trained) == 26 - told and {*files(out)} <= {*files(whole[1])}

@@ -429,7 +429,7 @@ TINY = {
 
 def test_weights_without_their_journal_are_refused_before_a_search(tmp_path, monkeypatch):
     """Those of an equal study would be inherited from their end."""
-    monkeypatch.setattr(launch, "ProcessPool", OneProcess)
+    monkeypatch.setattr(launch, "executor_of", OneProcess)
     search = {"data": str(images(tmp_path / "images.npz", count=40)), "settings": [TINY], "out": tmp_path / "run"}
     result = frugalnas.search("relativenas", **search)
     assert (result.ended, len(result.study.trials)) == ("finished", 4 * 2 + 2 + 1)

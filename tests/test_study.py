@@ -115,7 +115,7 @@ def test_what_is_inherited_is_in_the_journal(tmp_path):
     Study(work, Given(*candidates), journal=journal).run(InProcess())
     journal.close()
     journal = Journal(tmp_path)
-    assert [event.get("inherits") for event in journal.events if "ask" in event] == [0, None]
+    assert [event.get("inherits") for event, _ in journal.recorded() if "ask" in event] == [0, None]
     assert [trial.candidate for trial in Study(work, Given(*candidates), journal=journal).trials] == candidates
     journal.close()
 
@@ -414,7 +414,7 @@ def test_a_smaller_budget_rates_nothing_that_was_pending(tmp_path, rated):
         if done == rated:
             break
     study, before = searched(folder_with(folder, whole[:size]), 1, executor=Wide())
-    assert before == whole[:size] and study.rated == rated and study._untold
+    assert before == whole[:size] and study.rated == rated and study.under_way
     assert searched(folder, 20, executor=Wide())[1] == whole
     study, _ = searched(folder_with(folder, before), rated + 1, executor=Wide())
     assert study.rated == rated + 1

@@ -35,7 +35,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tests = {"x_test": other["x_train"], "y_test": other["y_train"]}
     data = images(folder / "images.npz", class_names=np.array(["a", "<b>", "c&c", "d"]), **tests)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "ProcessPool", OneProcess)
+        patch.setattr(launch, "executor_of", OneProcess)
         assert run("search", "--data", data, "--out", folder / "run", "--trials", 3, "--seed", 1, *SMALL) == 0
     return folder / "run"
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from frugalnas import cli
-from frugalnas.distribute import InProcess, ProcessPool
+from frugalnas.distribute import InProcess
+from frugalnas.parts import executor_of
+from frugalnas.schema import Tree
 
 SMALL = (
     *("--set", "space.channels=4", "--set", "space.cells=3", "--set", "task.recipe.batch=16"),
@@ -40,9 +42,7 @@ def run(*arguments: object) -> int:
 
 
 class OneProcess(InProcess):
-    """An in-process executor that takes the arguments of the pool."""
+    """In place of the executor that a configuration names: this process."""
 
-    def __init__(self, workers: int | None, threads: int, time_limit_s: float | None) -> None:
-        ProcessPool(
-            workers, threads, time_limit_s
-        ).close()  # for what it says of wrong arguments; it starts nothing yet
+    def __init__(self, tree: Tree, folder: Path) -> None:
+        executor_of(tree, folder).close()  # for what it says of wrong arguments; it starts nothing yet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from frugalnas.distribute import Executor
 from frugalnas.latency import cost as latency
 from frugalnas.pareto import evenly_spread, knee
 from frugalnas.parts import executor_of, problem_of, strategy_of, table_of, task_of
-from frugalnas.record import load
+from frugalnas.record import header_in
 from frugalnas.report import front_table, write_report
 from frugalnas.schema import Tree, construct
 from frugalnas.spaces.architecture import Architecture
@@ -28,6 +29,7 @@ from frugalnas.study import Study
 from frugalnas.survey import refuse_impossible
 from frugalnas.tasks import memory
 from frugalnas.tasks.data import DataSource, refuse_among_images
+from frugalnas.tasks.device import EVERYWHERE, check_presence
 from frugalnas.tasks.kept import remove_all, remove_others
 from frugalnas.weights import refuse_orphans
 
@@ -123,13 +125,12 @@ def begin(
     """
     memory.forget()
     table = table_of(tree)
-    folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
+    folder = Path(out) if out else new_folder(tree)
     problem = problem_of(tree, table, folder.resolve())
     refuse_impossible(problem)
-    strategy, executor = strategy_of(tree, problem, folder.resolve()), executor or executor_of(tree, folder.resolve())
+    strategy, task = strategy_of(tree, problem, folder.resolve()), task_of(tree)
     refuse_among_images(construct(DataSource, tree["data"]), folder)
     refuse_orphans(folder)
-    task = task_of(tree)
     header = {
         "version": __version__,
         "versions": {"python": python_version(), **{name: metadata.version(name) for name in ("torch", "numpy")}},
@@ -138,10 +139,33 @@ def begin(
         "images": task.counts(),
         "data": task.fingerprint(),
     }
-    journal = Journal.create(folder, header | dict(noted) | ({"latency": table.fingerprint} if table else {}))
+    executor = _started(tree, executor, Path(folder).resolve())
+    try:
+        journal = Journal.create(folder, header | dict(noted) | ({"latency": table.fingerprint} if table else {}))
+    except BaseException:
+        executor.close()
+        raise
     if table:
         table.save(folder / latency.FILE)
     return _run(journal, tree, problem, strategy, executor, progress, write)
+
+
+def new_folder(tree: Tree) -> Path:
+    """The folder of a search that was given none: one for each second."""
+    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
+
+
+def _started(tree: Tree, executor: Executor | None, folder: Path) -> Executor:
+    """Where networks are rated. Raises InputError where the workers do not have the device that a task names."""
+    executor = executor or executor_of(tree, folder)
+    device = tree["task"]["device"]
+    try:
+        if device not in EVERYWHERE:
+            executor.submit(check_presence, device).result()
+    except BaseException:
+        executor.close()
+        raise
+    return executor
 
 
 def resume(
@@ -178,7 +202,7 @@ def resume(
         given = config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         tree = config.changed(tree, config.rated_by(where, address), given)
         strategy = strategy_of(tree, problem, Path(folder).resolve())
-        executor = executor or executor_of(tree, Path(folder).resolve())
+        executor = _started(tree, executor, Path(folder).resolve())
     except BaseException:
         journal.close()
         raise
@@ -190,12 +214,13 @@ def configuration_of(folder: Path) -> Tree:
 
     Raises InputError for a study of another version, and for settings that this one does not have.
     """
-    header = load(folder).header
+    header = header_in(folder)
     version = header["version"]
     if version != __version__:
+        plain = re.fullmatch(r"[0-9][0-9A-Za-z.+!]{0,40}", str(version))  # no more of a stranger's words to type
         raise InputError(
             f"{folder} was written by version {version} of frugalnas and this is {__version__}, which may search "
-            f"differently: go on with pip install frugalnas=={version}"
+            f"differently{f': go on with pip install frugalnas=={version}' if plain else ''}"
         )
     try:
         tree = config.complete(header["config"])
@@ -251,8 +276,8 @@ def _clearing(folder: Path, progress: Progress | None) -> Progress:
     def told(study: Study) -> None:
         strategy, last = study.strategy, study.trials[-1]
         if isinstance(strategy, Promoting) and last.status != "rejected":
-            needed = {trial.number: trial.candidate for trial in strategy.promotable} | study.under_way
-            remove_others(folder, {study.seed_of(*item) for item in needed.items()})
+            needed = {trial.number for trial in strategy.promotable} | study.under_way.keys()
+            remove_others(folder, {study.seed_of(number) for number in needed})
         if progress:
             progress(study)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -182,10 +181,9 @@ def _status(study: Study, before: _Spent, budget: _Budget, seconds: float) -> Ta
     if minutes:
         shares.append(study.seconds / (60 * minutes))
         left.append(60 * minutes - study.seconds)
-    rejected = sum(trial.status == "rejected" for trial in study.trials)
-    failed = sum(trial.status == "failed" for trial in study.trials)
+    rejected, failed = study.history.statuses["rejected"], study.history.statuses["failed"]
     rate = 60 * (study.rated - before[0]) / seconds
-    rungs = Counter(trial.candidate.rung for trial in study.trials if trial.status == "done")
+    rungs = study.history.rungs
     looks, ladder = study.problem.looks, len(study.problem.estimators) - study.problem.looks
     each = ", ".join(f"rung {rung}: {rungs[rung + looks]:,}" for rung in range(ladder))
     rated = f"{study.rated:,} rated ({each})" if ladder > 1 else f"{study.rated:,} rated"

@@ -6,7 +6,8 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -109,20 +110,45 @@ def load(folder: Path) -> Record:
 
     Raises InputError where there is none, or its journal adds up but was not written by a search.
     """
-    header, events = store.read(folder)
-    entries = store.times(folder)
-    try:
-        seconds = {entry["tell"]: entry["seconds"] for entry in entries if "tell" in entry}
-        trials, looks = _parted(store.trials_of(events), header["config"])
-        record = Record(folder, header, trials, seconds, store.elapsed_in(entries), looks)
-        _check(record)
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        cause = f"{error}" if isinstance(error, InputError) else f"{type(error).__name__} {error}"
-        raise InputError(f"{folder} holds a journal of no search: {' '.join(cause.split())[:300]}") from None
+    with _of_a_search(folder):
+        header, trials = store.trials_in(folder)
+        check_header(header)
+        seconds, elapsed = store.times_in(folder)
+        parts = parted(trials, header["config"])
+        record = Record(folder, header, parts[0], seconds, elapsed, parts[1])
+        for trial in trials:
+            numbers = trial.number, *trial.candidate.genotype
+            float(max(numbers)), float(min(numbers))  # an OverflowError as for limits
+        try:
+            record.to_json()
+        except InputError as error:
+            raise _no_search(folder, f"{error}") from None
     return record
 
 
-def _parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+def header_in(folder: Path) -> Mapping[str, Any]:
+    """The header of the study in `folder`, without a look at its trials. Raises InputError as `load` does."""
+    with _of_a_search(folder):
+        header = store.header_of(folder)
+        check_header(header)
+    return header
+
+
+@contextmanager
+def _of_a_search(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise _no_search(folder, f"{type(error).__name__} {error}") from None
+
+
+def _no_search(folder: Path, cause: str) -> InputError:
+    return InputError(f"{folder} holds a journal of no search: {' '.join(cause.split())[:300]}")
+
+
+def parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
     """The trials of the method's own ladder, and before it the looks of a search that pre-screens."""
     if not config.get("prescreen"):
         return tuple(trials), ()
@@ -134,9 +160,9 @@ def _parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[T
     return tuple(lowered(trial) for trial in trials if trial.candidate.rung or trial.status == "rejected"), tuple(looks)
 
 
-def _check(record: Record) -> None:
-    """Raise where a journal that may come from anywhere is not what a search writes."""
-    header, config = record.header, record.header["config"]
+def check_header(header: Mapping[str, Any]) -> None:
+    """Raise where the header of a journal that may come from anywhere is not what a search writes."""
+    config = header["config"]
     objectives, limits = config["objectives"], config["limits"]
     if not isinstance(objectives, list) or not objectives or not all(isinstance(name, str) for name in objectives):
         raise TypeError(f"objectives {objectives!r}")
@@ -145,27 +171,20 @@ def _check(record: Record) -> None:
     for words in (config["method"], config["preset"], config["seed"], config["data"]["source"], header["version"]):
         if not isinstance(words, str | int):
             raise TypeError(f"{words!r} in the header")
-    _check_numbers("the limits", limits.values())
-    for trial in (*record.trials, *record.looks):
-        _check_numbers("a trial", [trial.number, *trial.candidate.genotype])
-    record.to_json()
-
-
-def _check_numbers(where: str, values: Iterable[Any]) -> None:
-    for value in values:
-        if not isinstance(value, int | float):
-            raise TypeError(f"{value!r} in {where} is no number")
-        float(value)  # an OverflowError for a whole number beyond all others
+    for limit in limits.values():
+        if not isinstance(limit, int | float):
+            raise TypeError(f"{limit!r} in the limits is no number")
+        float(limit)  # an OverflowError for a whole number beyond all others
 
 
 def reasons(trials: Sequence[Trial]) -> list[tuple[str, int]]:
     """Why trials were rejected (by the limit they broke) or failed (by message), most frequent first."""
-    named = Counter(
-        f"rejected by {trial.broken}" if trial.status == "rejected" else f"failed: {trial.reason}"
-        for trial in trials
-        if trial.status != "done"
-    )
-    return named.most_common()
+    return Counter(cause_of(trial) for trial in trials if trial.status != "done").most_common()
+
+
+def cause_of(trial: Trial) -> str:
+    """Why a trial was rejected or failed, in words that many trials share."""
+    return f"rejected by {trial.broken}" if trial.status == "rejected" else f"failed: {trial.reason}"
 
 
 def trainings(folder: Path) -> list[Training]:

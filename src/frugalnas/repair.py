@@ -26,19 +26,15 @@ def repair(folder: Path) -> int:
     if not path.is_file() or path.is_symlink():
         raise InputError(f"{folder} holds no study: there is no {JOURNAL} in it")
     with locked(folder / LOCK, f"{folder} is open in another process"):
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
-        events, good, _ = sound_part(data)
+        events, length, damaged = sound_part(folder)
         if not events:
             raise InputError(f"{path} line 1 is damaged, which says what the study is: it has to be started anew")
-        if b"\n" not in data[good:]:
+        if not damaged:
             _log.warning("frugalnas: %s is sound, there is nothing to repair", path)
             return len(events)
-        copy = _free(path)
+        copy, data = _free(path), path.read_bytes()
         write_atomically(copy, data)
-        write_atomically(path, data[:good])
+        write_atomically(path, data[:length])
         _log.warning(
             "frugalnas: %s was damaged in line %d and is cut before it, the file as it was is %s",
             *(path, len(events) + 1, copy.name),

@@ -10,24 +10,29 @@ and beside it `times.jsonl` (how long: pid and host of each session, seconds of 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import socket
+import stat
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from frugalnas.core import Candidate, InputError, Trial
+from frugalnas.core import Candidate, InputError, MachineError, Trial
 
 JOURNAL, TIMES, LOCK = "journal.jsonl", "times.jsonl", ".lock"
 FORMAT = 1
+MOST_FILE, MOST_LINE, MOST_TIME = 2**28, 2**26, 2**12  # bytes of a file that is read at once, of lines
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 Event = dict[str, Any]
 
@@ -38,62 +43,119 @@ def _line(event: Mapping[str, Any], previous: int) -> tuple[bytes, int]:
     return body[:-1] + b',"sum":"%08x"}\n' % checksum, checksum
 
 
-def _parse(line: bytes, previous: int) -> tuple[Event, int] | None:
-    """The event and checksum of one line, or None where they do not add up."""
-    body, found, rest = line[:-18] + b"}", line[-18:-10], line[-10:-2]
-    if found != b',"sum":"' or line[-2:] != b'"}':
+def _body(line: bytes, previous: int) -> tuple[bytes, int] | None:
+    """The JSON and the checksum of one whole line, or None where they do not add up."""
+    body, found, rest = line[:-19] + b"}", line[-19:-11], line[-11:-3]
+    if found != b',"sum":"' or line[-3:] != b'"}\n':
         return None
     checksum = zlib.crc32(body, previous)
-    if rest != b"%08x" % checksum:
-        return None
+    return (body, checksum) if rest == b"%08x" % checksum else None
+
+
+def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Of each whole line in the first `size` bytes of the file the JSON, its checksum, and where it ends.
+
+    Raises InputError where there is no file, and at the first line that does not add up.
+    """
+    checksum = end = 0
     try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return (event, checksum) if isinstance(event, dict) else None
-
-
-def sound_part(data: bytes) -> tuple[list[Event], int, int]:
-    """Of a journal's bytes the events of all lines before the first that does not add up, their length in bytes, and
-    the last checksum."""
-    events: list[Event] = []
-    checksum = good = 0
-    while (end := data.find(b"\n", good)) >= 0 and (parsed := _parse(data[good:end], checksum)):
-        event, checksum = parsed
-        events.append(event)
-        good = end + 1
-    return events, good, checksum
-
-
-def _scan(path: Path) -> tuple[list[Event], int, int]:
-    """All events, the length in bytes of the part that adds up, and its last checksum."""
-    try:
-        data = path.read_bytes()
+        with regular(path, None).open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b""), start=1):
+                end += len(line)
+                if len(line) == MOST_LINE:  # which no study writes: not even read as far as it goes
+                    raise damaged(path, number)
+                if not line.endswith(b"\n") or (size is not None and end > size):
+                    return
+                found = _body(line, checksum)
+                if found is None:
+                    raise damaged(path, number)
+                body, checksum = found
+                yield body, checksum, end
     except FileNotFoundError:
         raise InputError(f"{path.parent} holds no study: there is no {path.name} in it") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    events, good, checksum = sound_part(data)
-    if b"\n" in data[good:]:
-        way = f"; 'frugalnas resume {path.parent} --repair' goes on from the line before it" if events else ""
-        raise InputError(
-            f"{path} line {len(events) + 1} does not match its checksum: the file was edited or damaged{way}"
-        )
-    if not events or events[0].get("format") != FORMAT:
-        raise InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
-    return events, good, checksum
+
+
+def _event(body: bytes) -> Event | None:
+    try:
+        event = json.loads(body.decode())  # which is told apart from other encodings faster than bytes
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def event_of(line: bytes, previous: int) -> tuple[Event, int] | None:
+    """The event and the checksum of one whole line after one of the checksum `previous`; None if they do not add up."""
+    found = _body(line, previous)
+    event = found and _event(found[0])
+    return (event, found[1]) if found and event is not None else None
+
+
+class Damaged(InputError):
+    """A journal has a line that does not add up."""
+
+
+def damaged(path: Path, number: int) -> Damaged:
+    """What is wrong with a journal whose line `number` does not add up."""
+    way = f"; 'frugalnas resume {path.parent} --repair' goes on from the line before it" if number > 1 else ""
+    return Damaged(f"{path} line {number} does not match its checksum: the file was edited or damaged{way}")
+
+
+def stream(folder: Path) -> Iterator[Event]:
+    """Header and then each event of the study in `folder`; a torn tail is passed over.
+
+    Raises InputError where there is no journal, and, once it is read so far, Damaged where it was damaged.
+    """
+    return (event for event, _, _ in _parsed(folder / JOURNAL))
+
+
+def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int, int]]:
+    """As `stream`, with the checksum of each line and where it ends, of the first `size` bytes."""
+    number = 0
+    for number, (body, checksum, end) in enumerate(_bodies(path, size), start=1):
+        event = _event(body)
+        if event is None:
+            raise damaged(path, number)
+        if number == 1 and event.get("format") != FORMAT:
+            raise foreign(path)
+        yield event, checksum, end
+    if not number:
+        raise foreign(path)
+
+
+def foreign(path: Path) -> InputError:
+    """What is wrong with a file that is no journal."""
+    return InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
+
+
+def sound_part(folder: Path) -> tuple[list[Event], int, bool]:
+    """Header and events before the first line that does not add up, their length in bytes, and whether there is one.
+
+    Raises InputError where there is no journal.
+    """
+    events, length = [], 0
+    try:
+        for event, _, end in _parsed(folder / JOURNAL):
+            events.append(event)
+            length = end
+    except Damaged:
+        return events, length, True
+    return events, length, False
+
+
+def header_of(folder: Path) -> Event:
+    """The header of the study in `folder`. Raises InputError as `stream` does."""
+    return next(stream(folder))
 
 
 def read(folder: Path) -> tuple[Event, list[Event]]:
-    """Header and events of the study in `folder`, for reading only; a torn tail is passed over.
-
-    Raises InputError where there is no journal or it was damaged.
-    """
-    events, _, _ = _scan(folder / JOURNAL)
-    return events[0], events[1:]
+    """Header and events of the study in `folder`, all at once. Raises InputError as `stream` does."""
+    header, *events = stream(folder)
+    return header, events
 
 
-def trials_of(events: list[Event]) -> list[Trial]:
+def trials_of(events: Iterable[Event]) -> list[Trial]:
     """The trials that `events` tell of, in the order told. Raises KeyError or TypeError for events of no search."""
     asked: dict[int, Candidate] = {}
     trials = []
@@ -103,6 +165,12 @@ def trials_of(events: list[Event]) -> list[Trial]:
         else:
             trials.append(trial_of(event, asked.pop(event["tell"])))
     return trials
+
+
+def trials_in(folder: Path) -> tuple[Event, list[Trial]]:
+    """Header and trials of the study in `folder`. Raises as `stream` and `trials_of` do."""
+    events = stream(folder)
+    return next(events), trials_of(events)
 
 
 def ask_event(number: int, candidate: Candidate) -> Event:
@@ -145,7 +213,7 @@ def trial_of(event: Event, candidate: Candidate) -> Trial:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a whole file so that a reader, or a crash, sees the old one or the new one and nothing between.
 
-    It is on the disk when this returns. Raises InputError where it cannot be written.
+    It is on the disk when this returns. Raises MachineError where it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -161,7 +229,20 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.close(entry)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+        raise MachineError(f"cannot write {path}: {error.strerror}") from None
+
+
+def regular(path: Path, most: int | None = MOST_FILE) -> Path:
+    """`path`, which must be a file, with `most` one of at most so many bytes. Raises OSError.
+
+    A folder from somebody else may have a pipe or a device under that name, which never ends.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if most is not None and status.st_size > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return path
 
 
 @contextmanager
@@ -189,8 +270,8 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 class Journal:
     """The journal of one study, opened for writing and locked against a second writer.
 
-    `header` is the first line, `events` what was recorded before this session, `elapsed` the seconds that earlier
-    sessions ran, `cut` the bytes of a torn tail that were dropped. `folder` must hold a journal (see `create`).
+    `header` is the first line, `checksum` that of the last, `elapsed` the seconds that earlier sessions ran, `cut` the
+    bytes of a torn tail that were dropped. `folder` must hold a journal (see `create`).
     Raises InputError when there is none, it was damaged, or another process has it open.
     """
 
@@ -227,9 +308,10 @@ class Journal:
         return cls(folder, _begin=header)
 
     def _open(self) -> None:
-        events, self._size, self._checksum = _scan(self.folder / JOURNAL)
-        self.header, self.events = events[0], events[1:]
-        self.elapsed = elapsed_in(times(self.folder))
+        self.header = header_of(self.folder)
+        (_, self.checksum, self._size), *_ = deque(_bodies(self.folder / JOURNAL), maxlen=1)
+        self._earlier = self._size
+        self.elapsed = elapsed_in(_entries(self.folder))
         self._started = time.monotonic()
         self._whole = True
         self._file = os.open(self.folder / JOURNAL, os.O_RDWR | _NO_LINK)
@@ -238,6 +320,13 @@ class Journal:
         os.lseek(self._file, self._size, os.SEEK_SET)
         self._times = os.open(self.folder / TIMES, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o644)
         self._note({"pid": os.getpid(), "host": socket.gethostname(), "elapsed": round(self.elapsed, 3)})
+
+    def recorded(self) -> Iterator[tuple[Event, int]]:
+        """What was recorded before this session, read as it is asked for, each event with the `checksum` of its line,
+        which stands for all lines before too. Raises InputError as `stream` does.
+        """
+        lines = _parsed(self.folder / JOURNAL, self._earlier)
+        return ((event, checksum) for event, checksum, _ in islice(lines, 1, None))
 
     def append(self, event: Event, *, durable: bool = False) -> None:
         """Write one event; with `durable`, it is on the disk when this returns.
@@ -248,7 +337,7 @@ class Journal:
         if not self._whole:
             raise self._unwritten(JOURNAL, "an earlier line was not completed")
         self._whole = False
-        line, checksum = _line(event, self._checksum)
+        line, checksum = _line(event, self.checksum)
         rest = line
         try:
             while rest:
@@ -260,7 +349,7 @@ class Journal:
                 os.ftruncate(self._file, self._size)
             raise self._unwritten(JOURNAL, str(error.strerror)) from None
         self._size += len(line)
-        self._checksum = checksum
+        self.checksum = checksum
         self._whole = True
 
     def time(self, number: int, seconds: float) -> None:
@@ -278,9 +367,13 @@ class Journal:
         except OSError as error:
             raise self._unwritten(TIMES, str(error.strerror)) from None
 
-    def _unwritten(self, name: str, why: str) -> InputError:
-        again = f"nothing told is lost, continue with 'frugalnas resume {self.folder}'"
-        return InputError(f"cannot write {self.folder / name}: {why}; {again}")
+    def _unwritten(self, name: str, why: str) -> MachineError:
+        return MachineError(f"cannot write {self.folder / name}: {why}; {self.way_on}")
+
+    @property
+    def way_on(self) -> str:
+        """What to say where a machine ends a study."""
+        return f"nothing told is lost, continue with 'frugalnas resume {self.folder}'"
 
     def close(self) -> None:
         """Note the study's age and let go of the folder; never raises, so as not to hide how the study ended."""
@@ -303,22 +396,36 @@ def _write_header(folder: Path, header: Mapping[str, Any]) -> None:
 
 def times(folder: Path) -> list[Event]:
     """The entries of `times.jsonl`; lines that are torn, or that no study writes, are passed over."""
-    entries = []
-    try:
-        lines = (folder / TIMES).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    return [*_entries(folder)]
+
+
+def times_in(folder: Path) -> tuple[dict[int, float], float]:
+    """By `times.jsonl` the seconds that each trial took on its worker, and those that the study has run."""
+    seconds, elapsed = {}, 0.0
+    for entry in _entries(folder):
+        elapsed = max(elapsed, entry.get("elapsed", 0.0))
+        if "tell" in entry:
+            seconds[entry["tell"]] = entry["seconds"]
+    return seconds, float(elapsed)
+
+
+def elapsed_in(entries: Iterable[Event]) -> float:
+    """Seconds that a study has run by the entries of its `times.jsonl`, over all its sessions."""
+    return float(max((entry["elapsed"] for entry in entries if "elapsed" in entry), default=0.0))
+
+
+def _entries(folder: Path) -> Iterator[Event]:
+    with suppress(OSError), regular(folder / TIMES).open(encoding="utf-8", errors="replace") as file:
+        yield from entries_of(iter(lambda: file.readline(MOST_TIME), ""))
+
+
+def entries_of(lines: Iterable[str]) -> Iterator[Event]:
+    """The entries of lines of `times.jsonl`; those that are torn, or that no study writes, are passed over."""
     for line in lines:
         with suppress(ValueError, RecursionError):
             entry = json.loads(line)
             if isinstance(entry, dict) and _sound(entry):
-                entries.append(entry)
-    return entries
-
-
-def elapsed_in(entries: list[Event]) -> float:
-    """Seconds that a study has run by the entries of its `times.jsonl`, over all its sessions."""
-    return float(max((entry["elapsed"] for entry in entries if "elapsed" in entry), default=0.0))
+                yield entry
 
 
 def _sound(entry: Event) -> bool:
@@ -330,5 +437,8 @@ def _sound(entry: Event) -> bool:
 
 
 def _last_session(folder: Path) -> str:
-    sessions = [entry for entry in times(folder) if "pid" in entry]
-    return f"pid {sessions[-1]['pid']} on {sessions[-1]['host']}" if sessions else "owner unknown"
+    said = "owner unknown"
+    for entry in _entries(folder):
+        if "pid" in entry:
+            said = f"pid {entry['pid']} on {entry['host']}"
+    return said

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from frugalnas.core import InputError, trial_seed
-from frugalnas.store import JOURNAL, write_atomically
+from frugalnas.store import JOURNAL, regular, write_atomically
 
 FOLDER, SHARED, SUFFIX = "weights", "shared.safetensors", ".safetensors"
 _KEY = "frugalnas"  # the one key of a file's metadata: several have no order, and equal sets are to be equal files
@@ -191,7 +191,7 @@ def _read(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
 def _opened(path: Path) -> Iterator[tuple[Any, str, str]]:
     """The open file, its text, and the checksum that it ought to have."""
     try:
-        file = safe_open(path, framework="np")
+        file = safe_open(regular(path, None), framework="np")
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the weights that this search shares were lost") from None
     except (OSError, SafetensorError) as error:

@@ -106,7 +106,7 @@ def _told(as_json: bool) -> Iterator[Watch]:
     from frugalnas.fit import Watch
 
     def tell(line: str) -> None:
-        print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+        say(line, aside=as_json)
 
     with stoppable():
         if sys.stderr.isatty():

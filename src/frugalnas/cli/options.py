@@ -43,6 +43,12 @@ Address = Annotated[
     typer.Option(help="The Ray cluster: auto (that of this machine), HOST:PORT, or local to start one. Implies ray."),
 ]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Log every trial for TensorBoard, into tensorboard/ of the run folder.")
+]
+Mlflow = Annotated[
+    bool, typer.Option("--mlflow", help="Log every trial to MLflow: to MLFLOW_TRACKING_URI, or into the run folder.")
+]
 TrialNumber = Annotated[
     int | None, typer.Option("--trial", help="Which trial of a search.", show_default="the front's knee")
 ]
@@ -51,6 +57,9 @@ Pick = Annotated[
     typer.Option(
         help="Which trial, in words: knee, most-accurate, smallest, or the best within limits: 'params<200k'."
     ),
+]
+Processes = Annotated[
+    str, typer.Option(help="Processes that share each batch of a training; auto is one for each GPU.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
@@ -66,11 +75,12 @@ def refuse_taken(out: Path | None) -> None:
 
 def refuse_no_search(folder: Path) -> None:
     """Raise InputError for the folder of something else than a search, which says where its searches are."""
-    from frugalnas import assign, compare, fit, training
     from frugalnas.store import JOURNAL
 
     if (folder / JOURNAL).exists():
         return
+    from frugalnas import assign, compare, fit, training  # which import torch
+
     if compare.holds_comparison(folder):
         raise InputError(f"{folder} holds a comparison: expected one of its searches, {compare.searches_in(folder)}")
     if fit.holds_fit(folder):

@@ -18,11 +18,14 @@ from frugalnas.cli.options import (
     Limit,
     Method,
     Minutes,
+    Mlflow,
     Preset,
+    Processes,
     Root,
     Seed,
     Set,
     Strict,
+    Tensorboard,
     Trials,
     Workers,
     refuse_no_search,
@@ -66,6 +69,8 @@ def search(
         int | None,
         typer.Option(help="Look at so many networks for each that is trained, and train the most promising one."),
     ] = None,
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +81,8 @@ def search(
     """
     from frugalnas.cli.latency import make_table
     from frugalnas.config import options
-    from frugalnas.launch import begin
+    from frugalnas.launch import begin, new_folder
+    from frugalnas.loggers import logged
     from frugalnas.progress import live
 
     refuse_taken(out)
@@ -97,8 +103,9 @@ def search(
 
         tree = with_ladder(tree, ladder)
     make_table(tree)
-    with watched(live(tree)) as progress:
-        result = begin(tree, out, progress)
+    folder = out or new_folder(tree)
+    with watched(live(tree)) as progress, logged(folder, tree, progress, tensorboard, mlflow) as told:
+        result = begin(tree, folder, told)
     _print_result(result, as_json)
 
 
@@ -111,27 +118,33 @@ def resume(
     workers: Workers = None,
     executor: Executor = None,
     address: Address = None,
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="First cut a damaged journal before the damage. A copy is kept.")
     ] = False,
+    processes: Processes = "1",
     as_json: Json = False,
 ) -> None:
     """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
     comparison.
 
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
-    Trainings, fits and comparisons keep their own.
+    Trainings, fits and comparisons keep their own. A training may go on in another number of processes.
     """
-    from frugalnas import assign, compare, fit, launch, proxies, rank, training
+    from frugalnas import fit, launch, proxies, rank
     from frugalnas.config import changed, options
+    from frugalnas.loggers import logged
     from frugalnas.progress import live
-    from frugalnas.record import load
     from frugalnas.repair import repair as cut_damage
+    from frugalnas.store import JOURNAL
 
     if repair:
         cut_damage(run)
     if (executor or address) and not _holds_search(run):
         raise InputError(f"{run} holds no search: what goes on with it are the workers that it had, without --executor")
+    if (tensorboard or mlflow) and not _holds_search(run):
+        raise InputError(f"{run} holds no search: --tensorboard and --mlflow are for searches")
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
 
@@ -139,41 +152,20 @@ def resume(
             raise InputError(f"{run} holds a fit, whose time cannot be changed: expected no other option")
         go_on(run, as_json)
         return
-    if compare.holds_comparison(run):
-        from frugalnas.cli.compare import go_on as go_on_comparing
-
-        if any(given is not None for given in (trials, minutes, epochs)):
-            raise InputError(f"{run} holds a comparison, whose budget cannot be changed: expected no such option")
-        go_on_comparing(run, workers, as_json)
-        return
-    if training.holds_training(run):
-        from frugalnas.cli.train import print_trained, watched_training
-
-        if any(given is not None for given in (trials, minutes, epochs, workers)):
-            raise InputError(f"{run} holds a training, whose length cannot be changed: expected no other option")
-        with watched_training(run) as told:
-            trained = training.resume(run, told)
-        print_trained(trained, as_json)
-        return
-    if assign.holds_job(run):
-        from frugalnas.cli.approximate import go_on as go_on_assigning
-
-        if any(given is not None for given in (epochs, workers)):
-            raise InputError(f"{run} holds an assignment: expected --trials or --minutes")
-        go_on_assigning(run, as_json, trials, minutes)
+    if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers, processes):
         return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
-    if proxies.is_study(load(run)):
+    if proxies.is_study(tree):
         from frugalnas.cli.proxies import go_on as go_on_studying
 
         go_on_studying(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         return
-    if rank.is_ranking(load(run)):
+    if rank.is_ranking(tree):
         from frugalnas.cli.rank import go_on as go_on_ranking
 
         go_on_ranking(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         return
-    with watched(live(tree)) as progress:
+    with watched(live(tree)) as progress, logged(run, tree, progress, tensorboard, mlflow) as told:
         result = launch.resume(
             run,
             trials=trials,
@@ -182,9 +174,45 @@ def resume(
             workers=workers,
             where=executor,
             address=address,
-            progress=progress,
+            progress=told,
         )
     _print_result(result, as_json)
+
+
+def _goes_on(
+    run: Path,
+    as_json: bool,
+    trials: int | None,
+    minutes: float | None,
+    epochs: float | None,
+    workers: int | None,
+    processes: str,
+) -> bool:
+    """Go on with a comparison, a training or an assignment, whose folders hold no journal; whether there is one."""
+    from frugalnas import assign, compare, training  # which import torch
+
+    if compare.holds_comparison(run):
+        from frugalnas.cli.compare import go_on as go_on_comparing
+
+        if any(given is not None for given in (trials, minutes, epochs)):
+            raise InputError(f"{run} holds a comparison, whose budget cannot be changed: expected no such option")
+        go_on_comparing(run, workers, as_json)
+        return True
+    if training.holds_training(run):
+        from frugalnas.cli.train import go_on as go_on_training
+
+        if any(given is not None for given in (trials, minutes, epochs, workers)):
+            raise InputError(f"{run} holds a training, whose length cannot be changed: expected only --processes")
+        go_on_training(run, processes, as_json)
+        return True
+    if assign.holds_job(run):
+        from frugalnas.cli.approximate import go_on as go_on_assigning
+
+        if any(given is not None for given in (epochs, workers)):
+            raise InputError(f"{run} holds an assignment: expected --trials or --minutes")
+        go_on_assigning(run, as_json, trials, minutes)
+        return True
+    return False
 
 
 @app.command(epilog="Example: frugalnas report runs/shoes")
@@ -198,20 +226,25 @@ def report(
     Works at any time, also while the search is running. Of a study of proxies or ratings it writes that one's files,
     and of a comparison what has ended of it.
     """
-    from frugalnas import compare, proxies, rank
-    from frugalnas.record import load
+    from frugalnas import proxies, rank
+    from frugalnas.record import header_in
     from frugalnas.report import text_of, write_report
+    from frugalnas.store import JOURNAL
 
-    if compare.holds_comparison(run):
-        outcome = compare.write_outcome(run)
-        say(outcome.to_json() if as_json else compare.text_of(outcome))
-        return
-    refuse_no_search(run)
-    if proxies.is_study(load(run)):
+    if not (run / JOURNAL).exists():
+        from frugalnas import compare  # which imports torch
+
+        if compare.holds_comparison(run):
+            outcome = compare.write_outcome(run)
+            say(outcome.to_json() if as_json else compare.text_of(outcome))
+            return
+        refuse_no_search(run)
+    tree = header_in(run)["config"]
+    if proxies.is_study(tree):
         findings = proxies.write_findings(run)
         say(findings.to_json() if as_json else proxies.text_of(findings))
         return
-    if rank.is_ranking(load(run)):
+    if rank.is_ranking(tree):
         ranked = rank.write_findings(run)
         say(ranked.to_json() if as_json else rank.text_of(ranked))
         return
@@ -250,10 +283,13 @@ def inspect(
 def _holds_search(run: Path) -> bool:
     """Whether a run is a search, and neither made of several nor a study of how networks are rated."""
     from frugalnas import proxies, rank
-    from frugalnas.record import load
+    from frugalnas.record import header_in
     from frugalnas.store import JOURNAL
 
-    return (run / JOURNAL).exists() and not any(kind(load(run)) for kind in (proxies.is_study, rank.is_ranking))
+    if not (run / JOURNAL).exists():
+        return False
+    tree = header_in(run)["config"]
+    return not proxies.is_study(tree) and not rank.is_ranking(tree)
 
 
 def _print_result(result: Result, as_json: bool) -> None:

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from frugalnas.core import InputError
 from frugalnas.distribute.executor import TimeLimit, WorkerDied
 
-OUT_OF_MEMORY = 86  # the exit code of a worker that went beyond its memory: none of Python's, and no signal's
 LOOK_EVERY_S = 0.1
 _ASLEEP_S = 1.0  # a longer time between two looks passed without this process: stopped by Ctrl-Z, or the machine slept
-_BUSY = 1 / 200  # the share of a processor below which a worker does nothing; watching its memory takes a tenth of it
+_BUSY = 1 / 200  # the share of a processor below which a worker does nothing
 
 
 class MemoryLimit(RuntimeError):
@@ -36,29 +35,17 @@ def check_memory(memory_gb: float | None) -> None:
         raise InputError(f"memory_gb = {memory_gb}: expected more than 0 GB, or none for no limit")
 
 
-def end_worker() -> None:
-    """End this process at once, with the exit code that says why."""
-    os._exit(OUT_OF_MEMORY)
-
-
 @contextmanager
-def held_to(memory_gb: float | None, over: Callable[[], None] = end_worker) -> Iterator[None]:
-    """Within, call `over` once this process has more than `memory_gb` of resident memory; None is no limit.
+def held_to(memory_gb: float, over: Callable[[], None]) -> Iterator[None]:
+    """Within, call `over` once this process has more than `memory_gb`, from a thread that looks ten times a second.
 
-    All that the process holds counts, also what it held before: Python and torch alone take 0.3 to 0.5 GB. Its own
-    processes do not. A thread looks ten times a second, so that a peak shorter than that may pass, and so does code
-    that keeps Python's lock all the while.
+    For where no driver can look (see `Vigil`); it sees nothing while other code keeps Python's lock.
     """
-    if memory_gb is None:
-        yield
-        return
-    import psutil
-
-    ended, process, most = threading.Event(), psutil.Process(), memory_gb * 1e9
+    ended, pid = threading.Event(), os.getpid()
 
     def watch() -> None:
         while not ended.wait(LOOK_EVERY_S):
-            if process.memory_info().rss > most:
+            if _resident(pid) > memory_gb * 1e9:
                 over()
                 return
 
@@ -89,31 +76,47 @@ class Waking:
 class Vigil:
     """Watches one attempt at a candidate from the driver, so that nothing the worker does can stop it.
 
-    `time_limit_s` counts from when the worker has begun. `idle_limit_s` is how long the worker, with the processes that
-    it started, may use no processor, also before it has begun.
+    `time_limit_s` counts from when the worker has begun. `memory_gb` is what its process may hold while it rates: all
+    that is resident counts, also what it held before (Python and torch alone are 0.3 to 0.5 GB), its own processes do
+    not, and a peak between two looks may pass. `idle_limit_s` is how long the worker, with the processes that it
+    started, may use no processor, also before it has begun.
     """
 
-    time_limit_s: float | None
-    idle_limit_s: float | None
+    time_limit_s: float | None = None
+    memory_gb: float | None = None
+    idle_limit_s: float | None = None
     _begun: float | None = None
     _busy: tuple[float, float] | None = None  # when it was last seen to have done something, and its seconds of work
     _next: float = 0.0
 
-    def overdue(self, now: float, begun: bool, pid: int | None) -> TimeLimit | WorkerDied | None:
-        """Why the worker must end at `now` (of `Waking`), or None."""
+    def broken(self, now: float, begun: bool, pid: int | None) -> TimeLimit | MemoryLimit | WorkerDied | None:
+        """The limit for which the worker must end at `now` (of `Waking`), or None."""
         if begun and self._begun is None:
             self._begun = now
         if self.time_limit_s is not None and self._begun is not None and now - self._begun > self.time_limit_s:
             return TimeLimit(f"stopped after {self.time_limit_s:g} s")
-        if self.idle_limit_s is None or pid is None or now < self._next:
+        if pid is None:
             return None
-        self._next = now + self.idle_limit_s / 20
-        worked = _seconds_of_work(pid)
-        if self._busy is None or worked < self._busy[1] or worked - self._busy[1] > _BUSY * self.idle_limit_s:
-            self._busy = now, worked
-        if now - self._busy[0] > self.idle_limit_s:
-            return WorkerDied(f"used no processor for {self.idle_limit_s:g} s")
+        if self.memory_gb is not None and begun and _resident(pid) > self.memory_gb * 1e9:
+            return exceeded(self.memory_gb)
+        if self.idle_limit_s is not None and now >= self._next:
+            self._next = now + self.idle_limit_s / 20
+            worked = _seconds_of_work(pid)
+            if self._busy is None or worked < self._busy[1] or worked - self._busy[1] > _BUSY * self.idle_limit_s:
+                self._busy = now, worked
+            if now - self._busy[0] > self.idle_limit_s:
+                return WorkerDied(f"used no processor for {self.idle_limit_s:g} s")
         return None
+
+
+def _resident(pid: int) -> int:
+    """Bytes of a process; 0 where it has ended."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def _seconds_of_work(pid: int) -> float:

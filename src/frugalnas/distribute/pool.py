@@ -17,9 +17,9 @@ from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-from frugalnas.core import InputError
+from frugalnas.core import InputError, MachineError
 from frugalnas.distribute import limits
-from frugalnas.distribute.executor import TimeLimit, WorkerDied, cores
+from frugalnas.distribute.executor import WorkerDied, cores
 from frugalnas.distribute.gpus import VISIBLE, chosen
 
 
@@ -39,8 +39,8 @@ class _Worker:
 
         self.gpu = gpu
         self.process: SpawnProcess | None = None
-        self.ending: TimeLimit | WorkerDied | None = None  # why it was killed
-        self.attempt: Future[Any] | None = None
+        self.ending: Exception | None = None  # why it was killed
+        self.attempt: Future[Any] | None = None  # the last one
         self.vigil: limits.Vigil | None = None
         context = SpawnContext()
         context.Process = self._process  # type: ignore[misc, assignment]
@@ -54,7 +54,7 @@ class _Worker:
         """Kill the process where the attempt under way goes beyond a limit."""
         if self.vigil is None or self.attempt is None or self.attempt.done() or self.process is None or self.ending:
             return
-        self.ending = self.vigil.overdue(now, self.attempt.running(), self.process.pid)
+        self.ending = self.vigil.broken(now, self.attempt.running(), self.process.pid)
         if self.ending:
             self.process.kill()
 
@@ -64,7 +64,7 @@ class ProcessPool:
 
     `workers` processes of `threads` intra-op threads each; these compete, so they should not multiply to more than the
     cores, and None makes as many workers as fit, or one for each GPU. A candidate ends as failed, and is not tried
-    again, where it takes longer than `time_limit_s` or its worker needs more than `memory_gb` (see `limits.held_to`). A
+    again, where it takes longer than `time_limit_s` or its worker needs more than `memory_gb` (see `limits.Vigil`). A
     worker that dies, or uses no processor for `idle_limit_s` (a deadlock, a lost disk; None: wait on), gives its
     candidate one more try with the same seed. Workers that end, or are killed for this, are replaced.
 
@@ -97,8 +97,8 @@ class ProcessPool:
             workers = len(own) or max(1, cores() // threads)
         _refuse_unguarded_script()
         self.window = 2 * workers
-        self.threads, self.memory_gb = threads, memory_gb
-        self.time_limit_s, self.idle_limit_s = time_limit_s, idle_limit_s
+        self.threads = threads
+        self._limits = time_limit_s, memory_gb, idle_limit_s
         self._lock = threading.Lock()  # guards all that follows
         self._closed = threading.Event()
         self._watching: threading.Thread | None = None
@@ -116,7 +116,7 @@ class ProcessPool:
                 return task.future
             self._unfinished.add(task)
             self._waiting.append(task)
-            if self._watching is None and (self.time_limit_s or self.idle_limit_s):
+            if self._watching is None and any(self._limits):
                 self._watching = threading.Thread(target=self._watch, name="limits of workers", daemon=True)
                 self._watching.start()
         self._feed()
@@ -147,15 +147,15 @@ class ProcessPool:
                 if self._closed.is_set() or not self._idle or not self._waiting:
                     return
                 worker, task = self._idle.pop(), self._waiting.popleft()
-            work = (self.threads, self.memory_gb, task.function, task.arguments)
+            work = (self.threads, task.function, task.arguments)
             try:
                 attempt = worker.pool.schedule(_pinned, args=work)
             except Exception as error:  # it died while it was idle, or no process or thread can be started
-                if self._settled(worker, task, broken=True, again=True):
-                    task.future.set_exception(WorkerDied(f"no process can be started: {error.__cause__ or error}"))
+                if self._settled(worker, task, broken=True, again=True, counts=worker.attempt is None):
+                    task.future.set_exception(MachineError(f"no process can be started: {error.__cause__ or error}"))
                 continue
             with self._lock:
-                worker.attempt, worker.vigil = attempt, limits.Vigil(self.time_limit_s, self.idle_limit_s)
+                worker.attempt, worker.vigil = attempt, limits.Vigil(*self._limits)
             attempt.add_done_callback(partial(self._finished, worker, task))
 
     def _finished(self, worker: _Worker, task: _Task, attempt: Future[Any]) -> None:
@@ -165,7 +165,9 @@ class ProcessPool:
         broken, died = isinstance(error, BrokenProcessPool), isinstance(error, ProcessExpired | BrokenProcessPool)
         again = False
         if died:
-            error, again = self._why_it_ended(worker, error)
+            code = getattr(error, "exitcode", "unknown")
+            error = worker.ending or WorkerDied(f"exit code {code} (out of memory, if -9)")
+            again = isinstance(error, WorkerDied)  # another's fault perhaps, and gone next time
         if self._settled(worker, task, broken, again):
             if error is None:
                 task.future.set_result(attempt.result())
@@ -173,27 +175,21 @@ class ProcessPool:
                 task.future.set_exception(error)
         self._feed()
 
-    def _why_it_ended(self, worker: _Worker, error: BaseException | None) -> tuple[Exception, bool]:
-        """The error of a candidate whose worker ended, and whether it may be another's fault, and gone next time."""
-        code = getattr(error, "exitcode", "unknown")
-        if code == limits.OUT_OF_MEMORY and self.memory_gb is not None:
-            return limits.exceeded(self.memory_gb), False
-        if worker.ending:
-            return worker.ending, isinstance(worker.ending, WorkerDied)
-        return WorkerDied(f"exit code {code} (out of memory, if -9)"), True
+    def _settled(self, worker: _Worker, task: _Task, broken: bool, again: bool, counts: bool = True) -> bool:
+        """Free the worker, or replace it where its pool broke; whether the task ends here.
 
-    def _settled(self, worker: _Worker, task: _Task, broken: bool, again: bool) -> bool:
-        """Free the worker, or replace it where its pool broke; whether the task ends here: it may get another try."""
+        It does not where it may be tried `again`, once, and where that is not its own second try (`counts`).
+        """
         with self._lock:
             if self._closed.is_set():
                 return False
-            worker.attempt = worker.vigil = worker.ending = None
+            worker.vigil = worker.ending = None
             if broken:
                 worker.pool.stop()
                 worker = _Worker(self.threads, worker.gpu)
                 self._all.append(worker)  # the broken one stays, to be joined when all are closed
             self._idle.append(worker)
-            task.attempts -= again
+            task.attempts -= again and counts
             if again and task.attempts > 0:
                 self._waiting.appendleft(task)
                 return False
@@ -211,13 +207,12 @@ def _refuse_unguarded_script() -> None:
         ) from None
 
 
-def _pinned(threads: int, memory_gb: float | None, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _pinned(threads: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Call `function` with torch held to `threads`, also where it was imported before the environment said so."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    with limits.held_to(memory_gb):
-        return function(*arguments)
+    return function(*arguments)
 
 
 def _start_worker(threads: int, gpu: str | None) -> None:

@@ -143,7 +143,7 @@ _Column = Mapping[Genotype, _Training]  # what became of the networks on one run
 def findings_in(folder: Path) -> Findings:
     """What the study in `folder` has found, finished or not. Raises InputError where there is none, or of a version."""
     record = load(folder)
-    if not is_study(record):
+    if not is_study(record.header["config"]):
         raise InputError(f"{folder} holds a search by {record.header['config']['method']!r}, no study of proxies")
     tree = launch.configuration_of(folder)
     try:

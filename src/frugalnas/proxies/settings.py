@@ -17,7 +17,6 @@ from frugalnas import config, parts
 from frugalnas.core import Fidelity, InputError
 from frugalnas.ladder import name_of, parse
 from frugalnas.objectives.count import COSTS
-from frugalnas.record import Record
 from frugalnas.schema import Tree, construct
 from frugalnas.variation import random_viable
 
@@ -122,9 +121,9 @@ def fidelity_of(name: str, channels: int, resolution: int) -> Fidelity:
     return fidelity
 
 
-def is_study(record: Record) -> bool:
-    """Whether a run folder holds a study of proxies."""
-    return bool(record.header["config"]["method"] == METHOD)
+def is_study(tree: Tree) -> bool:
+    """Whether a configuration is that of a study of proxies."""
+    return bool(tree["method"] == METHOD)
 
 
 def fidelities_of(tree: Tree) -> list[Fidelity]:

@@ -106,7 +106,7 @@ def _facts(rating: Rating) -> dict[str, Any]:
 def findings_in(folder: Path) -> Findings:
     """What the study in `folder` has found, finished or not. Raises InputError where there is none, or of a version."""
     record = load(folder)
-    if not is_ranking(record):
+    if not is_ranking(record.header["config"]):
         raise InputError(f"{folder} holds a search by {record.header['config']['method']!r}, no study of ratings")
     tree = launch.configuration_of(folder)
     try:

@@ -12,7 +12,6 @@ from frugalnas.core import InputError
 from frugalnas.proxies.settings import size_of
 from frugalnas.rank.rungs import Rung, entries, placed
 from frugalnas.rank.truth import Truth
-from frugalnas.record import Record
 from frugalnas.report.effort import BASELINES
 from frugalnas.schema import Tree
 
@@ -73,9 +72,9 @@ def _check_names(rungs: Sequence[Rung]) -> None:
         raise InputError(f"estimators: two scores are called {twice!r}: expected another label, in a --config file")
 
 
-def is_ranking(record: Record) -> bool:
-    """Whether a run folder holds a study of ratings."""
-    return bool(record.header["config"]["method"] == METHOD)
+def is_ranking(tree: Tree) -> bool:
+    """Whether a configuration is that of a study of ratings."""
+    return bool(tree["method"] == METHOD)
 
 
 def ratings_in(tree: Tree) -> int:
