@@ -218,6 +218,16 @@ def options(
     return given | {key: value for key, value in own.items() if value is not None}
 
 
+def rated_by(where: str | None, address: str | None) -> Tree:
+    """The type of executor and the address of its cluster, which alone means Ray, as a tree.
+
+    To be laid under the settings of that executor, as those of another type go when it is chosen.
+    """
+    kind = where or (None if address is None else "ray")
+    keys = {"type": kind, "address": address}
+    return {"executor": given} if (given := {key: value for key, value in keys.items() if value is not None}) else {}
+
+
 def assignment(text: str) -> Tree:
     """`a.b=value` as a tree; the value is read as TOML, and as a plain string where it is none."""
     path, equals, value = text.partition("=")
@@ -281,7 +291,7 @@ def _laid_over(below: Any, layer: Any) -> Any:
     if (
         not isinstance(below, Mapping)
         or not isinstance(layer, Mapping)
-        or layer.get("type", below.get("type")) != below.get("type")
+        or ("type" in below and layer.get("type", below["type"]) != below["type"])
     ):
         return layer
     return {**below, **{key: _laid_over(below[key], value) if key in below else value for key, value in layer.items()}}

@@ -27,8 +27,8 @@ class History:
 
     `trials` are in the order told, `untold` what was asked and is not told, by number. `candidates` are all that were
     asked, by number, and `architectures` their canonical genotypes. `rated` and `looked` count the trials that were
-    rated and those that were only looked at, `statuses` all by status, `rungs` the done ones by rung; `images` are those
-    that rating them took. See `Study` for what repeats mean.
+    rated and those that were only looked at, `statuses` all by status, `rungs` the done ones by rung; `images` are
+    those that rating them took. See `Study` for what repeats mean.
 
     Of a trial it holds the trial, the architecture and where to find it again; of a rejected one not the last.
     """

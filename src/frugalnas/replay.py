@@ -73,11 +73,9 @@ def _ask(number: int, recorded: Candidate, history: History, strategy: Strategy)
 def _recorded(event: Event, history: History) -> Trial:
     """The trial that a tell event records. Raises LookupError, TypeError or ValueError for one of no study."""
     trial, problem = trial_of(event, history.untold[event["tell"]]), history.problem
-    costs = [objective.name for objective in problem.objectives if objective.cost]
-    if trial.status == "rejected" and trial.broken not in costs:
+    if trial.status == "rejected" and not any(trial.broken == each.name and each.cost for each in problem.objectives):
         raise ValueError(f"rejected by {trial.broken!r}, which has no limit")
-    expected = problem.expected(trial.candidate.rung)
-    if trial.status == "done" and not all(name in trial.values for name in expected):
+    if trial.status == "done" and not all(name in trial.values for name in problem.expected(trial.candidate.rung)):
         raise ValueError(f"done, with values only for {', '.join(trial.values)}")
     return trial
 

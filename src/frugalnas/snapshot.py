@@ -69,7 +69,7 @@ def read(folder: Path) -> Snapshot | None:
         content = json.loads(body) if checksum == b"%08x" % zlib.crc32(body) else {}
         if content["format"] != _FORMAT:
             return None
-        architectures = _decoded(list[Genotype | None], content["architectures"], {}, ((), ()))
+        architectures = [each and _decoded(Genotype, each, {}, ((), ())) for each in content["architectures"]]
         return Snapshot(int(content["events"]), int(content["checksum"]), architectures, content["state"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
@@ -149,6 +149,8 @@ def _decoded(hint: Any, given: Any, told: Mapping[int, Trial], asked: Asked) -> 
         return set(asked[(_ARCHITECTURES, _GENOTYPES).index(given)])
     if not isinstance(given, list):
         raise TypeError(f"{given!r} is no {hint}")
+    if hint == Genotype and {*map(type, given)} <= {int}:  # most of all that there is
+        return tuple(given)
     if dataclasses.is_dataclass(hint):
         hints, fields = get_type_hints(hint), dataclasses.fields(hint)
         pairs = zip(fields, given, strict=True)

@@ -55,7 +55,7 @@ def growth(record: Record) -> Growth | None:
     front, shares, start = scaled[:0], [], 0
     for end in ends:
         front = np.concatenate([front, scaled[start:end]])
-        front = front[pareto.ranks(front) == 0]
+        front = front[pareto.non_dominated(front)]
         shares.append(pareto.hypervolume(front, (1.0,) * len(record.objectives)))
         start = end
     return Growth(

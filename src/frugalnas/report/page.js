@@ -122,7 +122,7 @@ function drawChoices() {
   number.type = "number";
   number.addEventListener("change", () => {
     const wanted = number.valueAsNumber;  // NaN where nothing is written
-    number.setCustomValidity(wanted >= 0 && !row.has(wanted) ? `Trial ${wanted} was not rated.` : "");
+    number.setCustomValidity(wanted >= 0 && !row.has(wanted) ? `Trial ${wanted} was not rated, or is not on this page.` : "");
     if (number.reportValidity()) pick(wanted);
   });
   if (new Set(trials.rung).size > 1) {

@@ -19,11 +19,12 @@ from typing import Any
 from urllib.parse import quote
 
 from frugalnas import config, pareto
-from frugalnas.core import Genotype, InputError
+from frugalnas.core import Genotype, InputError, Trial
 from frugalnas.drawing import svg_of
 from frugalnas.record import Record, reasons, trainings
 from frugalnas.report.effort import Growth, agreement, costs, duration, growth
 from frugalnas.report.multiplier_map import loads_of, svg_of_loads
+from frugalnas.report.shown import shown, words_on
 from frugalnas.report.text import TITLES, amount, amounts, by_rung
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.multiplied import Assigning
@@ -41,11 +42,13 @@ def page_of(record: Record, picture: str) -> str:
     style, script = page_file("page.css"), "\n".join(map(page_file, ("scale.js", "chart.js", "page.js")))
     grown, header = growth(record), record.header
     settings = header["config"]
-    space = _space(record)
-    data = _data(record, space, grown)
+    space = space_of(record)
+    drawn, step = shown(record)
+    data = _data(record, space, grown, drawn)
     limits = ", ".join(f"{name} ≤ {amount(name, float(value))}" for name, value in settings["limits"].items())
     facts = f"preset {settings['preset']}; limits: {limits or 'none'}; seed {settings['seed']}"
     meaning = (_MEANING if len(record.objectives) > 1 else _BEST).format(", ".join(record.objectives))
+    meaning += words_on(step, len(drawn), sum(trial.status == "done" for trial in record.trials))
     return Template(page_file("page.html")).substitute(
         script_hash=checksum(script),
         style_hash=checksum(style),
@@ -81,9 +84,8 @@ def checksum(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _data(record: Record, space: Any, grown: Growth | None) -> dict[str, Any]:
-    """What the scripts draw: every rated trial by columns, which are shorter than rows."""
-    rated = [trial for trial in record.trials if trial.status == "done"]
+def _data(record: Record, space: Any, grown: Growth | None, rated: Sequence[Trial]) -> dict[str, Any]:
+    """What the scripts draw: the `rated` trials by columns, which are shorter than rows."""
     best = record.front[0].candidate.genotype if space and record.front else None
     empty = Architecture(space, best).to_json() | {"genotype": None} if best else None
     limits = {name: _number(value) for name, value in record.header["config"]["limits"].items()}
@@ -116,7 +118,7 @@ def _number(value: float | None) -> float | int | None:
     return int(value) if value == int(value) and abs(value) < 2**53 else float(f"{value:.7g}")
 
 
-def _space(record: Record) -> Any:
+def space_of(record: Record) -> Any:
     """The space of the search; None where this version of FrugalNAS cannot make it, or its genotypes do not fit."""
     try:
         section = config.part("space", record.header["config"].get("space"), "space")
