@@ -26,6 +26,7 @@ from frugalnas.watch.follow import Followed
 from frugalnas.watch.page import Runs
 from frugalnas.watch.serve import application, bound
 from hostile import bodies_of, changes, fuzz, journal_of
+from tiny import run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 FLAGS = (
@@ -380,6 +381,12 @@ def test_a_taken_port_is_one_line(served):
     port = int(served[0].rsplit(":", 1)[1].strip("/"))
     with pytest.raises(InputError, match=f"--port {port}: .*in use"):
         bound(port)
+
+
+def test_a_file_is_no_folder_of_runs(tmp_path, capsys):
+    (tmp_path / "journal.jsonl").write_text("")
+    assert run("watch", tmp_path / "journal.jsonl") == 2
+    assert "is a file: expected the folder of a search" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["dash", "waitress"])

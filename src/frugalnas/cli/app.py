@@ -32,6 +32,8 @@ app = typer.Typer(
 
     - `frugalnas search --data shoes/ --limit params=200k --out runs/shoes`: the Pareto front
 
+    - `frugalnas watch runs/shoes`: how far it is and what it has found, in a browser
+
     - `frugalnas train runs/shoes --pick knee --minutes 10`: one network trained for good, and its test error
 
     - `frugalnas export runs/shoes/trained/trial-17`: files for the runtimes of devices, each checked
