@@ -83,7 +83,7 @@ class Runs:
 def layout() -> Any:
     from dash import dcc, html
 
-    by = dcc.RadioItems(["networks rated", "minutes"], "networks rated", id="by", inline=True)
+    by = dcc.RadioItems([figures.RATED, "minutes"], figures.RATED, id="by", inline=True)
     return html.Div(
         [
             *(dcc.Interval(id="clock", interval=EVERY_MS), dcc.Store(id="seen"), dcc.Store(id="dark", data=False)),
