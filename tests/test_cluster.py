@@ -240,7 +240,7 @@ finally:
 def test_ctrl_c_ends_in_one_line_and_a_study_that_goes_on(tmp_path):
     out, images = tmp_path / "run", tiny.images(tmp_path / "images.npz")
     (tmp_path / "driver.py").write_text(DRIVER)
-    ask = ("search", "--data", images, *tiny.SMALL, "--set", "estimators.0.fidelity.epochs=20", "--trials", "200")
+    ask = ("search", "--data", images, *tiny.SMALL, "--set", "estimators.0.fidelity.epochs=5", "--trials", "200")
     command = [sys.executable, tmp_path / "driver.py", *ask, "--address", "local", "--workers", "1", "--out", out]
     with process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
         until(lambda: (out / store.JOURNAL).exists() and b'"tell"' in (out / store.JOURNAL).read_bytes())
@@ -251,8 +251,10 @@ def test_ctrl_c_ends_in_one_line_and_a_study_that_goes_on(tmp_path):
     assert "Traceback" not in said and "raylet" not in printed + said
     assert (tmp_path / "run.torch").read_text() == "False\n"
     told = len([event for event in store.read(out)[1] if "tell" in event])
-    study = launch.resume(out, trials=told + 1, where="processes", workers=1).study
+    study = launch.resume(out, trials=told + 1, executor=InProcess()).study
     assert len(study.trials) == told + 1 and all(trial.status == "done" for trial in study.trials)
+    assert tiny.run("resume", out, "--executor", "processes", "--workers", 1, "--trials", told + 1) == 0
+    assert tiny.run("resume", out, "--executor", "rya", "--trials", told + 1) == 2
 
 
 def test_a_cluster_that_is_not_there_is_said_in_one_line(tmp_path):
@@ -287,13 +289,13 @@ def asked() -> Study:
 TWO_NODES = """
 import json, sys
 from frugalnas.distribute import RayCluster
-from test_cluster import asked
 
 def told(study):
     trial = study.trials[-1]
     print(json.dumps([trial.number, trial.status, dict(trial.values)]), flush=True)
 
 cluster = RayCluster(sys.argv[1])
+from test_cluster import asked  # which imports Ray
 asked().run(cluster, progress=told)
 cluster.close()
 """

@@ -6,6 +6,7 @@ import json
 import shutil
 import zlib
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,7 @@ def test_snapshots_within_a_session_are_as_many_as_the_logarithm_of_its_length(t
     monkeypatch.setattr(snapshot, "write", lambda folder, told, *_: written.append(told.asked))
     searched(tmp_path, 1000, limit=float("inf"))
     assert written[:5] == [10, 20, 30, 40, 50] and 20 < len(written) < 50
-    assert all(later >= 1.1 * earlier - 2 for earlier, later in zip(written[9:], written[10:], strict=False))
+    assert all(later >= 1.1 * earlier - 2 for earlier, later in pairwise(written[9:]))
 
 
 def test_a_study_holds_neither_futures_nor_events(tmp_path):
@@ -202,15 +203,8 @@ def test_a_header_is_read_without_its_events(tmp_path):
 
 def test_a_page_of_very_many_networks_draws_the_front_the_ways_to_it_and_a_part_of_the_rest(monkeypatch, tmp_path):
     monkeypatch.setattr(showing, "MOST", 50)
-    trials = [
-        Trial(
-            n,
-            Candidate((n,), parents=(n - 7,) if n % 7 == 3 and n > 7 else ()),
-            "done",
-            {"error": 1 - n / 1000, "size": n},
-        )
-        for n in range(501)
-    ]
+    parents = [(n - 7,) if n % 7 == 3 and n > 7 else () for n in range(501)]
+    trials = [Trial(n, Candidate((n,), 0, parents[n]), "done", {"error": 1 - n / 1000}) for n in range(501)]
     header = {"config": {"objectives": ["error"]}}
     record = Record(tmp_path, header, tuple(trials), {}, 0.0)
     drawn, step = shown(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
@@ -35,9 +36,11 @@ def visible() -> tuple[str, ...]:
 
 def _listed() -> int:
     """How many GPUs nvidia-smi names; 0 without it."""
-    command = ["nvidia-smi", "--list-gpus"]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
+        answer = subprocess.run([program, "--list-gpus"], capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return 0
     return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())

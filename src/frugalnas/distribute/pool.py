@@ -39,6 +39,7 @@ class _Worker:
 
         self.gpu = gpu
         self.process: SpawnProcess | None = None
+        self.started = 0  # processes
         self.ending: Exception | None = None  # why it was killed
         self.attempt: Future[Any] | None = None  # the last one
         self.vigil: limits.Vigil | None = None
@@ -48,7 +49,13 @@ class _Worker:
 
     def _process(self, *arguments: Any, **settings: Any) -> SpawnProcess:
         self.process = SpawnProcess(*arguments, **settings)
+        self.started += 1
         return self.process
+
+    @property
+    def died(self) -> bool:
+        """Whether its process ended while it was idle. It may have held a lock that the next one would wait for."""
+        return self.started > 1 or (self.process is not None and self.process.exitcode is not None)
 
     def look(self, now: float) -> None:
         """Kill the process where the attempt under way goes beyond a limit."""
@@ -147,11 +154,13 @@ class ProcessPool:
                 if self._closed.is_set() or not self._idle or not self._waiting:
                     return
                 worker, task = self._idle.pop(), self._waiting.popleft()
+                if worker.died:
+                    worker = self._replaced(worker)
             work = (self.threads, task.function, task.arguments)
             try:
                 attempt = worker.pool.schedule(_pinned, args=work)
             except Exception as error:  # it died while it was idle, or no process or thread can be started
-                if self._settled(worker, task, broken=True, again=True, counts=worker.attempt is None):
+                if self._settled(worker, task, died=True, again=True, counts=worker.attempt is None):
                     task.future.set_exception(MachineError(f"no process can be started: {error.__cause__ or error}"))
                 continue
             with self._lock:
@@ -162,21 +171,20 @@ class ProcessPool:
         from pebble import ProcessExpired
 
         error = attempt.exception()
-        broken, died = isinstance(error, BrokenProcessPool), isinstance(error, ProcessExpired | BrokenProcessPool)
-        again = False
+        died, again = isinstance(error, ProcessExpired | BrokenProcessPool), False
         if died:
             code = getattr(error, "exitcode", "unknown")
             error = worker.ending or WorkerDied(f"exit code {code} (out of memory, if -9)")
             again = isinstance(error, WorkerDied)  # another's fault perhaps, and gone next time
-        if self._settled(worker, task, broken, again):
+        if self._settled(worker, task, died, again):
             if error is None:
                 task.future.set_result(attempt.result())
             else:
                 task.future.set_exception(error)
         self._feed()
 
-    def _settled(self, worker: _Worker, task: _Task, broken: bool, again: bool, counts: bool = True) -> bool:
-        """Free the worker, or replace it where its pool broke; whether the task ends here.
+    def _settled(self, worker: _Worker, task: _Task, died: bool, again: bool, counts: bool = True) -> bool:
+        """Free the worker, or replace it where it died; whether the task ends here.
 
         It does not where it may be tried `again`, once, and where that is not its own second try (`counts`).
         """
@@ -184,17 +192,19 @@ class ProcessPool:
             if self._closed.is_set():
                 return False
             worker.vigil = worker.ending = None
-            if broken:
-                worker.pool.stop()
-                worker = _Worker(self.threads, worker.gpu)
-                self._all.append(worker)  # the broken one stays, to be joined when all are closed
-            self._idle.append(worker)
+            self._idle.append(self._replaced(worker) if died else worker)
             task.attempts -= again and counts
             if again and task.attempts > 0:
                 self._waiting.appendleft(task)
                 return False
             self._unfinished.remove(task)
             return True
+
+
+    def _replaced(self, worker: _Worker) -> _Worker:
+        worker.pool.stop()
+        self._all.append(_Worker(self.threads, worker.gpu))  # the old one stays, to be joined when all are closed
+        return self._all[-1]
 
 
 def _refuse_unguarded_script() -> None:

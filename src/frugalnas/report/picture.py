@@ -10,6 +10,7 @@ from html import escape
 from frugalnas import pareto
 from frugalnas.core import Trial
 from frugalnas.record import Record
+from frugalnas.report.shown import shown as drawable
 from frugalnas.report.text import MOST, SHARES, TITLES
 
 _WIDTH, _HEIGHT = 480, 340  # of a panel in pixels, and its margins
@@ -109,9 +110,13 @@ def _panel(record: Record, across: str, upright: str) -> str:
     def places(trials: Sequence[Trial]) -> dict[tuple[float, float], None]:
         return dict.fromkeys((x.place(_value(t, across)), y.place(_value(t, upright))) for t in trials)
 
-    best = places(record.front)
+    best, drawn = places(record.front), {trial.number for trial in drawable(record)[0]}
     # each half pixel once, as a line of no length with round ends: a tenth of the bytes of a circle
-    halves = {(round(2 * a) / 2, round(2 * b) / 2): None for a, b in places(shown) if (a, b) not in best}
+    halves = {
+        (round(2 * a) / 2, round(2 * b) / 2): None
+        for a, b in places([t for t in shown if t.number in drawn])
+        if (a, b) not in best
+    }
     dots = "".join(f"M{a:g} {b:g}h0" for a, b in halves)
     thick = 2 * radius(len(shown), 1.6, 3.2)
     marks = "".join(f'<circle cx="{a:g}" cy="{b:g}" r="{radius(len(best), 3, 5):g}"/>' for a, b in best)

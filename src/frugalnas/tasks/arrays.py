@@ -139,7 +139,7 @@ def _member(archive: NpzFile, name: str, path: Path) -> NDArray[Any]:
         if entry.filename in (name, f"{name}.npy"):  # no more than it says is ever unpacked
             refuse_beyond_memory(entry.file_size, f"{path}: {name}")
     try:
-        array = archive[name]
+        array: Any = archive[name]
     except Exception as error:  # NumPy and its unpacker raise nearly anything for untrusted files
         raise InputError(f"{path}: {name} cannot be read: {_one_line(error)}") from None
     if not isinstance(array, np.ndarray) or array.ndim == 0:
