@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from frugalnas import record, store
 from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.report.effort import growth
-from frugalnas.watch import figures, page, state
+from frugalnas.watch import elements, figures, state
 from frugalnas.watch.follow import Followed
-from frugalnas.watch.page import Runs
+from frugalnas.watch.runs import Runs
 from frugalnas.watch.serve import application, bound
 from hostile import bodies_of, changes, fuzz, journal_of
 from tiny import run
@@ -314,11 +314,16 @@ def test_any_journal_and_any_times_are_shown_or_told_of(some, tmp_path_factory, 
     words[at] = data.draw(changes(entries[at])).of(entries[at])
     (folder / store.TIMES).write_bytes("\n".join(words).encode("utf-8", "surrogatepass") + b"\n")
     study = followed(folder)
-    shown = [state.life_of(study), state.figures_of(study), state.work_of(study), page.heading(study)]
+    shown = [state.life_of(study), state.figures_of(study), state.work_of(study), elements.heading(study)]
     shown += [figures.front(study, axis, {"A": 0, "B": 1}, True) for axis in figures.axes_of(study)]
     shown += [figures.growth(study, "minutes", True), figures.rates(study, True), state.left_of(study)]
-    shown += [page.front_table(study, {}), page.causes(study), page.rungs(study), page.under_way(study, True)]
-    shown += [page.panel(study, 0, 8, True), page.panel(study, 1, None, False)]
+    shown += [
+        elements.front_table(study, {}),
+        elements.causes(study),
+        elements.rungs(study),
+        elements.under_way(study, True),
+    ]
+    shown += [elements.panel(study, 0, 8, True), elements.panel(study, 1, None, False)]
     json.dumps(shown, default=lambda each: each.to_plotly_json()).encode()
     if study.trouble:
         assert not study.trials

@@ -23,6 +23,7 @@ INKS = {  # those of report/page.css
     True: {"ink": "#e4e9ef", "quiet": "#a3afbd", "paper": "#12171d", "rule": "#2c3743", "dot": "#6f7d8d"}
     | {"best": "#ff6b81", "pick": "#6cb4ff", "other": "#f285c1"},
 }
+RATED = "networks rated"
 TRIAL = "trial"  # the axis of a search with one objective
 
 
@@ -53,7 +54,7 @@ def front(study: Followed, across: str, picked: Mapping[str, int | None], dark: 
         stairs = _stairs(x, y)
         line = {"color": ink["best"], "width": 1.2, "shape": "hv"}
         traces.append(_line(x[stairs].tolist(), y[stairs].tolist(), line) | {"name": "front of these two"})
-    marker = {"color": ink["best"], "size": _size(len(members), 7, 10), "line": {"color": ink["paper"], "width": 1}}
+    marker = {"color": ink["best"], "size": _size(len(members), 5, 10), "line": {"color": ink["paper"], "width": 1}}
     traces.append(_dots("Pareto front", members, study, across, marker))
     rings = {"knee": (state.knee_of(study), ink["best"], 17), **_rings(picked, ink)}
     for name, (number, colour, size) in rings.items():
@@ -151,7 +152,7 @@ def growth(study: Followed, by: str, dark: bool) -> Figure:
     y = [share for _, _, share in curve]
     line = _line(x, y, {"color": INKS[dark]["best"], "width": 2, "shape": "hv"})
     line |= {"hoverinfo": "x+y"}
-    return _figure([line], by if by == "minutes" else "networks rated", "hypervolume", dark, f"{study.folder} {by}")
+    return _figure([line], by if by == "minutes" else RATED, "hypervolume", dark, f"{study.folder} {by}")
 
 
 def rates(study: Followed, dark: bool) -> Figure:
@@ -192,6 +193,8 @@ def _axis(name: str, ink: Mapping[str, str]) -> Figure:
     axis["title"] = {"text": escape(title_of(name)), "standoff": 8}
     if name in SHARES:
         axis["tickformat"] = ",.3~%"
+    elif name in (TRIAL, RATED):
+        axis["tickformat"] = ",.0f"
     elif not any(name.endswith(end) for end in UNITS if end != "_bytes") and name != "minutes":
         axis["tickformat"] = ",.3~s" if name in TITLES and name != "loss" else ",.4~g"
     return axis

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.core import InputError
-from frugalnas.watch.page import Runs, connect, index_page, layout
+from frugalnas.watch.connect import connect
+from frugalnas.watch.page import index_page, layout
+from frugalnas.watch.runs import Runs
 
 LOOPBACK = "127.0.0.1"
 FIRST, LAST = 8050, 8070  # ports that are tried, before any that is free
