@@ -23,6 +23,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from frugalnas.core import InputError
@@ -224,7 +226,10 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     if own.type == "cuda":
         torch.cuda.set_device(own)
     if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
+        store, _, _ = next(rendezvous("env://"))  # a restarted group is to see nothing of the dead one
+        attempt = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        backend = "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=attempt, rank=ranks.rank, world_size=count, timeout=PATIENCE)
     try:
         yield ranks
     except RuntimeError as error:

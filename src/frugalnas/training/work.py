@@ -100,7 +100,7 @@ def prepared(settings: Settings, began: float, ranks: Ranks) -> Work:
     normalise = measure(on(torch.device("cpu"), images)[0])
     normalise = Normalise(normalise.mean.to(device), normalise.std.to(device))
     budget = settings.budget
-    if budget.minutes is not None:
+    if budget.minutes is not None and ranks.first:  # whose clock it is that counts
         scoring = _seconds_to_score(network, images, normalise, device, sum(map(len, parts[1:])))
         budget = _training_time(budget.minutes, scoring, time.monotonic() - began)
     architecture = Architecture(space, given.genotype)
