@@ -63,7 +63,7 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
             for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b""), start=1):
                 end += len(line)
                 if len(line) == MOST_LINE:  # which no study writes: not even read as far as it goes
-                    raise _damaged(path, number)
+                    raise damaged(path, number)
                 if not line.endswith(b"\n") or (size is not None and end > size):
                     return
                 found = _body(line, checksum)
