@@ -17,18 +17,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import frugalnas.study
-from frugalnas import launch, record, snapshot, store
+from frugalnas import config, launch, record, snapshot, store
 from frugalnas.config import assignment, resolve
 from frugalnas.core import Candidate, InputError, Trial
 from frugalnas.distribute import InProcess
 from frugalnas.launch import begin
 from frugalnas.report import csv_of
+from frugalnas.schema import Tree
 from hostile import MARKUP, TERMINAL, Change, bodies_of, calm, changes, fuzz, inert, journal_of, places
-from tiny import SMALL, OneProcess, images
+from tiny import SMALL, images
 
 
-class NoWorker(OneProcess):
-    """Rates nothing."""
+class NoWorker(InProcess):
+    """In place of the executor that a configuration names: one that rates nothing."""
+
+    def __init__(self, tree: Tree, folder: Path) -> None:
+        pass
 
     def submit(self, function: Any, /, *arguments: Any) -> Future[Any]:
         failed: Future[Any] = Future()
@@ -81,7 +85,7 @@ def read_by_all(folder: Path, resume: bool) -> None:
 SELDOM = st.integers(0, 4).map(lambda number: number == 0)
 
 
-@fuzz(8)
+@fuzz(5)
 @given(
     junk=st.binary(max_size=300), start=st.integers(0, 2), at=st.integers(0, 10**6), over=st.booleans(), resume=SELDOM
 )
@@ -98,7 +102,7 @@ def _lines(study: Path) -> list[Any]:
     return sorted({0, 1, 2, *kinds.values()})
 
 
-@fuzz(24)
+@fuzz(14)
 @given(data=st.data())
 def test_a_journal_of_any_values_whose_checksums_add_up(study, idle, tmp_path, data):
     bodies = bodies_of(study / store.JOURNAL)
@@ -117,7 +121,7 @@ def test_events_in_any_order(study, idle, tmp_path, data):
     read_by_all(placed(study, tmp_path / "run", journal_of([head, *order])), data.draw(SELDOM))
 
 
-@fuzz(8)
+@fuzz(5)
 @given(data=st.data())
 def test_times_of_any_values(study, idle, tmp_path, data):
     lines = [json.loads(line) for line in (study / store.TIMES).read_text().splitlines()]
@@ -128,7 +132,7 @@ def test_times_of_any_values(study, idle, tmp_path, data):
     read_by_all(placed(study, tmp_path / "run", (study / store.JOURNAL).read_bytes(), times), resume=False)
 
 
-@fuzz(10)
+@fuzz(5)
 @given(data=st.data())
 def test_a_snapshot_of_any_values(study, idle, tmp_path, data):
     """Whose checksum adds up: the search goes on from it, or without it."""
@@ -214,6 +218,28 @@ def test_no_terminal_obeys_what_a_run_says(tmp_path, command):
     journal.close()
     said = calm(command[0], tmp_path / "run", *command[1:], writes=[tmp_path / "run"])
     assert "owned" in said.out + said.err and "pip install" not in said.err
+
+
+def test_no_run_folder_leads_to_a_cluster(study, tmp_path, monkeypatch):
+    """Who runs a Ray cluster runs code in those that join it."""
+    bodies = bodies_of(study / store.JOURNAL)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    joined = []
+
+    def joins(tree: Tree, folder: Path) -> NoWorker:
+        joined.append(tree["executor"]["address"])
+        return NoWorker(tree, folder)
+
+    monkeypatch.setattr(launch, "executor_of", joins)
+    section = config.part("executor", {"type": "ray", "address": "192.0.2.1:6379"}, "executor")
+    bodies[0]["config"]["executor"] = section
+    folder = placed(study, tmp_path / "run", journal_of([json.dumps(body) for body in bodies]))
+    assert "192.0.2.1:6379" in calm("resume", folder, "--trials", 1, writes=[folder], codes=[2]).err
+    assert not joined
+    calm("resume", folder, "--trials", 1, "--address", "192.0.2.1:6379", writes=[folder], codes=[0, 1])
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
+    calm("resume", folder, "--trials", 1, writes=[folder], codes=[0, 1])
+    assert joined == ["192.0.2.1:6379"] * 2
 
 
 def test_a_spreadsheet_gets_no_formulas(tmp_path):

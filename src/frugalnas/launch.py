@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -200,6 +201,8 @@ def resume(
                 f"the images of {tree['data']['source']!r} have changed since the study in {folder} was started"
             )
         given = config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers)
+        if executor is None and where is None and address is None:
+            _refuse_stranger(Path(folder), tree["executor"].get("address"))
         tree = config.changed(tree, config.rated_by(where, address), given)
         strategy = strategy_of(tree, problem, Path(folder).resolve())
         executor = _started(tree, executor, Path(folder).resolve())
@@ -207,6 +210,15 @@ def resume(
         journal.close()
         raise
     return _run(journal, tree, problem, strategy, executor, progress, write)
+
+
+def _refuse_stranger(folder: Path, address: str | None) -> None:
+    """Raise InputError where only a run folder names a cluster, which may be a trap: who runs one runs code here."""
+    if address not in (None, "auto", "local", os.environ.get("RAY_ADDRESS")):
+        raise InputError(
+            f"{folder} was rated on the Ray cluster at {address}: to go on there say --address or RAY_ADDRESS, "
+            "and to go on here --executor processes"
+        )
 
 
 def configuration_of(folder: Path) -> Tree:

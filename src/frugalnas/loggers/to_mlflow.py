@@ -12,7 +12,7 @@ from typing import Any
 
 from frugalnas.core import InputError
 from frugalnas.loggers.record import Point, Told
-from frugalnas.store import write_atomically
+from frugalnas.store import regular, write_atomically
 
 STORE, FILE = "mlflow", "mlflow.json"  # in the run folder: where no other store is named, and which run it is
 EXPERIMENT = "frugalnas"
@@ -60,7 +60,7 @@ class Mlflow:
         from mlflow.exceptions import MlflowException
 
         try:
-            noted = json.loads((self.folder / FILE).read_bytes())
+            noted = json.loads(regular(self.folder / FILE).read_bytes())
             run = noted["run_id"]
             if noted["tracking_uri"] != uri or not re.fullmatch(r"[0-9a-f]{32}", run):
                 return "", 0

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 from frugalnas.core import InputError
-from frugalnas.store import FORMAT, JOURNAL, TIMES, Event, damaged, entries_of, event_of, foreign
+from frugalnas.store import FORMAT, JOURNAL, TIMES, Event, damaged, entries_of, event_of, foreign, regular
 
 MOST_READ = 2**24  # bytes at a time
 
@@ -55,7 +55,7 @@ def times_after(folder: Path, place: Place) -> tuple[list[Event], Place]:
 def _next(path: Path, place: Place) -> bytes:
     """What follows `place`, at most MOST_READ bytes of it. Raises InputError where the file is shorter than that."""
     try:
-        with path.open("rb") as file:
+        with regular(path, None).open("rb") as file:
             if file.seek(0, os.SEEK_END) >= place.size:
                 file.seek(place.size)
                 return file.read(MOST_READ)
