@@ -14,7 +14,7 @@ search: $(VENV)/installed  ## Search on the shipped images, into a new folder in
 	$(BIN)/frugalnas search $(ARGS)
 
 test: $(VENV)/installed-dev  ## Run the tests; e.g. ARGS="-k journal"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed-dev  ## Check style, types and import rows, as CI does
 	$(BIN)/ruff check .

@@ -346,7 +346,7 @@ def test_a_search_is_configured_runs_and_goes_on(tmp_path, monkeypatch):
     tree = config.resolve("random", layers=[{"data": {"source": str(data)}, "task": {"recipe": {"batch": 16}}}, CONFIG])
     problem = parts.problem_of(tree, folder=tmp_path)
     assert isinstance(problem.estimators[0], Approximate) and problem.estimators[0].folder == tmp_path
-    monkeypatch.setattr(launch, "executor_of", lambda tree: InProcess())
+    monkeypatch.setattr(launch, "executor_of", lambda tree, folder: InProcess())
     out = tmp_path / "run"
     result = launch.begin(config.changed(tree, {"trials": 3}), out)
     assert result.ended == "trials" and files(out), "a larger budget goes on from what is kept"

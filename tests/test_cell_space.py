@@ -22,7 +22,7 @@ from frugalnas import zoo
 from frugalnas.core import Fidelity, Genotype, InputError
 from frugalnas.layers.cell import Block, CellModule, CellNetwork
 from frugalnas.layers.depthwise import DepthwiseConv2d
-from frugalnas.layers.ops import drop_path, module
+from frugalnas.layers.ops import Drop, drop_path, module
 from frugalnas.layers.plan import OPERATIONS, Conv, factorised_reduction, squeeze_excitation
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import OPERATION_LISTS, CellSpace
@@ -279,7 +279,7 @@ def test_drop_path_drops_samples_in_training_and_spares_the_identity() -> None:
 
 def test_drop_path_keeps_the_mean() -> None:
     torch.manual_seed(0)
-    dropped = drop_path(torch.ones(4000, 1, 1, 1), 0.2)
+    dropped = drop_path(torch.ones(4000, 1, 1, 1), Drop(0.2))
     assert set(dropped.unique().tolist()) == {0.0, 1.25}
     assert dropped.mean() == pytest.approx(1.0, abs=0.03)
 

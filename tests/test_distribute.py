@@ -14,7 +14,7 @@ from pathlib import Path
 import pebble
 import pytest
 
-from frugalnas.core import InputError
+from frugalnas.core import InputError, MachineError
 from frugalnas.distribute import InProcess, ProcessPool, TimeLimit, WorkerDied, cores
 
 
@@ -102,7 +102,7 @@ def test_a_machine_without_room_for_a_process_ends_the_future(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pebble.ProcessPool, "schedule", full)
         error = pool.submit(max, 1, 2).exception(10)
-    assert isinstance(error, WorkerDied) and "Cannot allocate memory" in str(error)
+    assert isinstance(error, MachineError) and "Cannot allocate memory" in str(error)
     assert pool.submit(max, 1, 2).result(60) == 2
     pool.close()
 

@@ -29,9 +29,9 @@ def commanded(*words):
 
 if __name__ == "__main__":
     commanded("search", "--data", sys.argv[1], "--out", "run", "--trials", "1", "--workers", "1", *{SMALL})
-    commanded("resume", "run")  # which has nothing left to rate, and so no worker to wait for
+    commanded("resume", "run", "--trials", "2", "--tensorboard", "--mlflow")
     commanded("report", "run")
-    assert [trial.status for trial in trials_of(read(Path("run"))[1])] == ["done"]
+    assert [trial.status for trial in trials_of(read(Path("run"))[1])] == ["done"] * 2
     {SAY}
 """
 

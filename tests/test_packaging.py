@@ -53,6 +53,8 @@ TORCH_FREE = (
     "frugalnas.launch",
     "frugalnas.latency.cost",
     "frugalnas.report",
+    "frugalnas.watch",
+    "frugalnas.loggers",
     "frugalnas.cli",
 )
 

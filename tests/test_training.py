@@ -17,7 +17,7 @@ from frugalnas.estimators.train import Train
 from frugalnas.spaces.cell import CellSpace
 from frugalnas.tasks import augment as augmentation
 from frugalnas.tasks import classification, loop, memory, tensors
-from frugalnas.tasks.augment import Normalise, augment, crop_flip, cutout, measure, mix
+from frugalnas.tasks.augment import Mixing, Normalise, augment, crop_flip, cutout, draw, measure, mixing
 from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource, load_train
 from frugalnas.tasks.device import device_of
@@ -36,6 +36,18 @@ def pixels(n: int = 6, channels: int = 3, side: int = 8, seed: int = 0) -> torch
 def network(side: int = 8, channels: int = 3, classes: int = 3) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, classes))
+
+
+def augmented(images: torch.Tensor, normalise: Normalise, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
+    height, width = images.shape[2:]
+    return augment(images, normalise, recipe, draw(len(images), (height, width), recipe, generator))
+
+
+def mixed(images: torch.Tensor, recipe: Recipe, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, float]:
+    height, width = images.shape[2:]
+    way = mixing(len(images), (height, width), recipe, rng)
+    assert way is not None
+    return way(images, images[way.order]), way.order, way.share
 
 
 class Recording(nn.Module):
@@ -102,11 +114,11 @@ def test_about_half_of_the_images_are_flipped_and_crops_reach_every_offset() -> 
     image = pixels(1, 1).expand(2000, 1, 8, 8)
     identity = Normalise(torch.zeros(1), torch.full((1,), 1 / 255))
     generator = torch.Generator().manual_seed(0)
-    flipped = augment(image, identity, replace(PLAIN, flip=True), generator)
+    flipped = augmented(image, identity, replace(PLAIN, flip=True), generator)
     mirrored = (flipped == image.flip(3).float()).flatten(1).all(1)
     straight = (flipped == image.float()).flatten(1).all(1)
     assert torch.equal(mirrored, ~straight) and 0.45 < mirrored.double().mean() < 0.55
-    cropped = augment(image, identity, replace(PLAIN, crop_padding=2), generator)
+    cropped = augmented(image, identity, replace(PLAIN, crop_padding=2), generator)
     assert len({tuple(one.flatten().tolist()) for one in cropped}) == 25
 
 
@@ -147,9 +159,7 @@ def test_mixup_averages_each_image_with_another() -> None:
     images = torch.rand(16, 3, 8, 8)
     shares = []
     for _ in range(200):
-        mixed = mix(images, Recipe(mixup=0.5), rng)
-        assert mixed is not None
-        result, order, share = mixed
+        result, order, share = mixed(images, Recipe(mixup=0.5), rng)
         assert sorted(order.tolist()) == list(range(16))
         assert torch.allclose(result, share * images + (1 - share) * images[order], atol=1e-6)
         shares.append(share)
@@ -161,9 +171,7 @@ def test_cutmix_puts_a_rectangle_of_another_image_in_and_counts_its_area() -> No
     rng, images = np.random.default_rng(0), torch.rand(4, 2, 8, 12)
     shares = []
     for _ in range(300):
-        mixed = mix(images, Recipe(cutmix=1.0), rng)
-        assert mixed is not None
-        result, order, share = mixed
+        result, order, share = mixed(images, Recipe(cutmix=1.0), rng)
         other = (result != images).any(1)  # (N, H, W)
         moved = other[(order != torch.arange(4)).nonzero()[:, 0]]
         if len(moved):
@@ -174,27 +182,27 @@ def test_cutmix_puts_a_rectangle_of_another_image_in_and_counts_its_area() -> No
         assert torch.equal(result, torch.where(other[:, None], images[order], images))
         shares.append(share)
     assert min(shares) < 0.3 and max(shares) > 0.95
-    assert mix(images, Recipe(cutmix=1.0), np.random.default_rng(1))[0].is_contiguous(  # type: ignore[index]
-        memory_format=torch.channels_last
-    )
+    assert mixed(images, Recipe(cutmix=1.0), rng)[0].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_so_many_batches_are_mixed_and_half_of_them_in_each_way() -> None:
-    rng, images = np.random.default_rng(0), torch.rand(8, 1, 8, 8)
+    rng = np.random.default_rng(0)
     kinds = []
     for _ in range(600):
-        mixed = mix(images, Recipe(mixup=1.0, cutmix=1.0, mix_probability=0.4), rng)
-        kinds.append(None if mixed is None else bool(torch.isin(mixed[0], images).all()))
+        way = mixing(8, (8, 8), Recipe(mixup=1.0, cutmix=1.0, mix_probability=0.4), rng)
+        kinds.append(None if way is None else way.box is not None)
     assert kinds.count(None) / 600 == pytest.approx(0.6, abs=0.06)
     assert kinds.count(True) == pytest.approx(kinds.count(False), rel=0.35)
-    assert mix(images, Recipe(), rng) is None and mix(images, Recipe(mixup=1.0, mix_probability=0.0), rng) is None
+    for off in (Recipe(), Recipe(mixup=1.0, mix_probability=0.0)):
+        assert mixing(8, (8, 8), off, rng) is None
 
 
 def test_the_loss_of_a_mixed_batch_has_both_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     order = torch.tensor([3, 2, 0, 1])
-    monkeypatch.setattr(loop, "mix", lambda batch, recipe, rng: (batch * 2, order, 0.3))
+    monkeypatch.setattr(loop, "mixing", lambda *_: Mixing(order, 0.3))
     model, images, labels = network(), pixels(4), torch.tensor([0, 1, 2, 0])
-    logits = model(2 * measure(images)(images))
+    inputs = measure(images)(images)
+    logits = model(0.3 * inputs + 0.7 * inputs[order])
     expected = 0.3 * nn.functional.cross_entropy(logits, labels)
     expected += 0.7 * nn.functional.cross_entropy(logits, labels[order])
     monkeypatch.setattr(torch, "randperm", lambda n, generator: torch.arange(n))
@@ -209,9 +217,8 @@ def test_auto_augment_changes_images_of_one_and_three_channels(name: str, channe
     images, identity = pixels(40, channels), Normalise(torch.zeros(channels), torch.full((channels,), 1 / 255))
     results = []
     for _ in range(2):
-        torch.manual_seed(0)
         recipe = replace(PLAIN, auto_augment=name)
-        results.append(augment(images, identity, recipe, torch.Generator().manual_seed(0)))
+        results.append(augmented(images, identity, recipe, torch.Generator().manual_seed(0)))
     assert torch.equal(*results) and results[0].shape == images.shape
     changed = (results[0] != images.float()).flatten(1).any(1)
     assert 0.3 < changed.double().mean() < 1

@@ -206,7 +206,8 @@ training.train(ARCHITECTURE, DataSource(sys.argv[1]), RECIPE, epochs=4, seed=3, 
 
 def test_a_real_sigkill_costs_no_more_than_the_epoch(source: DataSource, whole: Trained, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, source.source, str(out)], env=environment)
     try:
         deadline = time.monotonic() + 60

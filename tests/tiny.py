@@ -44,5 +44,5 @@ def run(*arguments: object) -> int:
 class OneProcess(InProcess):
     """In place of the executor that a configuration names: this process."""
 
-    def __init__(self, tree: Tree) -> None:
-        executor_of(tree).close()  # for what it says of wrong arguments; it starts nothing yet
+    def __init__(self, tree: Tree, folder: Path) -> None:
+        executor_of(tree, folder).close()  # for what it says of wrong arguments; it starts nothing yet

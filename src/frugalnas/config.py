@@ -29,6 +29,7 @@ from frugalnas.tasks.classification import Classification
 from frugalnas.tasks.data import DataSource, absolute
 
 _BUDGETS = ("trials", "minutes", "epochs")
+MOST_BYTES = 10**6  # of a configuration file
 LOOK = "auto"  # the estimator of pre-screening, unless another is named
 _FILES = ("path", "source")  # keys of estimators
 _PLACE = re.compile("[0-9]{1,9}")  # of an entry in a list
@@ -217,6 +218,16 @@ def options(
     return given | {key: value for key, value in own.items() if value is not None}
 
 
+def rated_by(where: str | None, address: str | None) -> Tree:
+    """The type of executor and the address of its cluster, which alone means Ray, as a tree.
+
+    To be laid under the settings of that executor, as those of another type go when it is chosen.
+    """
+    kind = where or (None if address is None else "ray")
+    keys = {"type": kind, "address": address}
+    return {"executor": given} if (given := {key: value for key, value in keys.items() if value is not None}) else {}
+
+
 def assignment(text: str) -> Tree:
     """`a.b=value` as a tree; the value is read as TOML, and as a plain string where it is none."""
     path, equals, value = text.partition("=")
@@ -224,7 +235,7 @@ def assignment(text: str) -> Tree:
         raise InputError(f"--set {text!r}: expected KEY=VALUE, such as space.channels=24")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # of which TOMLDecodeError is one; also of numbers too long to read
         parsed = value.strip()
     for key in reversed(path.strip().split(".")):
         parsed = {key: parsed}
@@ -244,12 +255,20 @@ def limit(text: str) -> Tree:
 def read(file: Path) -> Tree:
     """What a TOML file says. Raises InputError for one that is not there or is no TOML."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InputError(f"{file} has more than {MOST_BYTES:,} bytes: expected a configuration in TOML")
+        return tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise InputError(f"no configuration file {file}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {file}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise InputError(f"{file} is nested too deeply") from None
+    except ValueError as error:  # of which TOMLDecodeError is one; InputError is another
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{file} is not valid TOML: {error}") from None
 
 
@@ -272,7 +291,7 @@ def _laid_over(below: Any, layer: Any) -> Any:
     if (
         not isinstance(below, Mapping)
         or not isinstance(layer, Mapping)
-        or layer.get("type", below.get("type")) != below.get("type")
+        or ("type" in below and layer.get("type", below["type"]) != below["type"])
     ):
         return layer
     return {**below, **{key: _laid_over(below[key], value) if key in below else value for key, value in layer.items()}}

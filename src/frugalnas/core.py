@@ -24,10 +24,24 @@ class InputError(ValueError):
     """Something the user gave is wrong; the message is one line that says what, what was expected, and what is near."""
 
 
+class MachineError(InputError):
+    """A disk or a cluster is at fault, not a candidate: no trial is told of it; the search ends, and can be resumed."""
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """The end of an error message about an unknown name: the nearest known one, or all of them."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(map(str, known))}"
+
+
+def printable(text: str) -> str:
+    """`text` with every character that a terminal acts on, such as those that move its cursor, as an escape instead.
+
+    Line ends stay. Names and reasons in files from somebody else may have any characters.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(sign if sign == "\n" or sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +243,10 @@ def screen(problem: Problem, genotype: Genotype) -> tuple[dict[str, float], str]
 def evaluate(
     problem: Problem, number: int, candidate: Candidate, costs: Mapping[str, float], seed: int
 ) -> tuple[Trial, float]:
-    """Rate one candidate that passed `screen`; runs on a worker and never raises. Returns the trial and its seconds."""
+    """Rate one candidate that passed `screen`; runs on a worker. Returns the trial and its seconds.
+
+    Raises nothing but MachineError: what else goes wrong is the trial's `reason`.
+    """
     start = time.perf_counter()
     values, status, reason = dict(costs), "done", ""
     try:
@@ -241,6 +258,8 @@ def evaluate(
             reason = f"the estimator gave no value for {', '.join(missing)}"
         elif wrong:
             reason = ", ".join(wrong)
+    except MachineError:
+        raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
     if reason:

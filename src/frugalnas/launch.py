@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ def begin(
     """
     memory.forget()
     table = table_of(tree)
-    folder = Path(out) if out else Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
+    folder = Path(out) if out else new_folder(tree)
     problem = problem_of(tree, table, folder.resolve())
     refuse_impossible(problem)
     strategy, task = strategy_of(tree, problem, folder.resolve()), task_of(tree)
@@ -138,7 +139,7 @@ def begin(
         "images": task.counts(),
         "data": task.fingerprint(),
     }
-    executor = _started(tree, executor)
+    executor = _started(tree, executor, Path(folder).resolve())
     try:
         journal = Journal.create(folder, header | dict(noted) | ({"latency": table.fingerprint} if table else {}))
     except BaseException:
@@ -149,9 +150,14 @@ def begin(
     return _run(journal, tree, problem, strategy, executor, progress, write)
 
 
-def _started(tree: Tree, executor: Executor | None) -> Executor:
+def new_folder(tree: Tree) -> Path:
+    """The folder of a search that was given none: one for each second."""
+    return Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{tree['method']}"
+
+
+def _started(tree: Tree, executor: Executor | None, folder: Path) -> Executor:
     """Where networks are rated. Raises InputError where the workers do not have the device that a task names."""
-    executor = executor or executor_of(tree)
+    executor = executor or executor_of(tree, folder)
     device = tree["task"]["device"]
     try:
         if device not in EVERYWHERE:
@@ -169,6 +175,8 @@ def resume(
     minutes: float | None = None,
     epochs: float | None = None,
     workers: int | None = None,
+    where: str | None = None,
+    address: str | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
     write: Writer = write_report,
@@ -176,7 +184,8 @@ def resume(
     """Go on with the study in `folder`; the images are read anew.
 
     Budgets are totals. A new one replaces the whole budget of the study, so that `minutes` alone goes on until then
-    whatever its number of trials was; without any, that of the study holds. `executor` and `write` as in `begin`.
+    whatever its number of trials was; without any, that of the study holds. `where`: the type of another executor than
+    it had. `executor` and `write` as in `begin`.
     Raises InputError for a study of another version, changed images or a damaged journal.
     """
     journal = Journal(Path(folder))
@@ -190,9 +199,10 @@ def resume(
             raise InputError(
                 f"the images of {tree['data']['source']!r} have changed since the study in {folder} was started"
             )
-        tree = config.changed(tree, config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers))
+        given = config.options(trials=trials, minutes=minutes, epochs=epochs, workers=workers)
+        tree = config.changed(tree, config.rated_by(where, address), given)
         strategy = strategy_of(tree, problem, Path(folder).resolve())
-        executor = _started(tree, executor)
+        executor = _started(tree, executor, Path(folder).resolve())
     except BaseException:
         journal.close()
         raise
@@ -207,9 +217,10 @@ def configuration_of(folder: Path) -> Tree:
     header = header_in(folder)
     version = header["version"]
     if version != __version__:
+        plain = re.fullmatch(r"[0-9][0-9A-Za-z.+!]{0,40}", str(version))  # no more of a stranger's words to type
         raise InputError(
             f"{folder} was written by version {version} of frugalnas and this is {__version__}, which may search "
-            f"differently: go on with pip install frugalnas=={version}"
+            f"differently{f': go on with pip install frugalnas=={version}' if plain else ''}"
         )
     try:
         tree = config.complete(header["config"])

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from frugalnas import __version__
 from frugalnas.core import InputError
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.store import write_atomically
+from frugalnas.store import regular, write_atomically
 from frugalnas.tasks.augment import Normalise
 from frugalnas.tasks.loop import predict
 
@@ -97,7 +97,7 @@ class Model:
             if not file.exists():
                 raise InputError(f"{path} has no {FILE}: expected the folder of a finished 'frugalnas train'")
         try:
-            with safe_open(file, framework="pt") as opened:
+            with safe_open(regular(file, None), framework="pt") as opened:
                 content = json.loads((opened.metadata() or {})[_KEY])
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
             return _model_of(content, tensors)

@@ -119,6 +119,48 @@ def front(trials: Iterable[Trial], objectives: Sequence[str]) -> list[Trial]:
     return [done[index] for index in sorted(best, key=table.__getitem__)]
 
 
+class Archive:
+    """The front of trials that are told bit by bit, without a second look at those that are not on it.
+
+    `members` are those of `front` over the same trials, in the order told, `points` (k, m) their objectives; `best` and
+    `worst` (m,) the least and the greatest values of all trials that compare. A higher rung begins anew.
+    """
+
+    def __init__(self, objectives: Sequence[str]) -> None:
+        self.objectives = tuple(objectives)
+        self._begin(0)
+
+    def _begin(self, rung: int) -> None:
+        self.rung = rung
+        self.members: list[Trial] = []
+        self.points = np.empty((0, len(self.objectives)))
+        self.best, self.worst = np.full((2, len(self.objectives)), [[math.inf], [-math.inf]])
+
+    def add(self, trials: Iterable[Trial]) -> bool:
+        """Whether the front has changed. Raises InputError where a trial lacks an objective."""
+        done = [trial for trial in trials if trial.status == "done" and not trial.reason]
+        rung = max((trial.candidate.rung for trial in done), default=0)
+        if rung > self.rung:
+            self._begin(rung)
+        new = [trial for trial in done if trial.candidate.rung == self.rung]
+        if not new:
+            return False
+        table = _table([point(trial, self.objectives) for trial in new])
+        self.best, self.worst = np.minimum(self.best, table.min(axis=0)), np.maximum(self.worst, table.max(axis=0))
+        members, points = [*self.members, *new], np.concatenate([self.points, table])
+        kept = np.flatnonzero(moocore.is_nondominated(points, keep_weakly=True))
+        changed = bool(kept[-1] >= len(self.members))
+        self.members, self.points = [members[place] for place in kept], points[kept]
+        return changed
+
+    def share(self, points: NDArray[np.float64] | None = None) -> float:
+        """The hypervolume of `points`, by default the front's, as a share of the box from `best` to `worst`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = self.points if points is None else points
+            scaled = (rows - self.best) / np.where(self.worst > self.best, self.worst - self.best, 1.0)
+        return hypervolume(scaled, (1.0,) * len(self.objectives)) if np.isfinite(scaled).all() else 0.0
+
+
 def _first_and_others(
     trials: Sequence[Trial], objectives: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

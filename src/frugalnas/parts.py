@@ -11,7 +11,7 @@ from typing import Any
 
 from frugalnas import config
 from frugalnas.core import IMAGES, OWN_IMAGES, Fidelity, InputError, Objective, Problem, Strategy, nearest
-from frugalnas.distribute import Executor
+from frugalnas.distribute import Distant, Executor
 from frugalnas.latency import cost as latency
 from frugalnas.latency.settings import Latency
 from frugalnas.latency.table import Table
@@ -21,8 +21,9 @@ from frugalnas.schema import Tree, construct
 from frugalnas.spaces import AnySpace, name_of
 from frugalnas.strategies import STRATEGIES
 from frugalnas.strategies.prescreened import Prescreened
+from frugalnas.tasks import memory
 from frugalnas.tasks.data import DataSource
-from frugalnas.weights import WeightSet
+from frugalnas.weights import WeightSet, refuse_elsewhere
 
 _LEARNT = {name: COSTS[name] for name in ("params", "macs")}  # costs that a surrogate learns from
 _log = logging.getLogger(__name__)  # which, unless told otherwise, prints warnings on stderr
@@ -33,9 +34,27 @@ def task_of(tree: Tree) -> Any:
     return config.make("task", tree["task"], {"data": construct(DataSource, tree["data"])})
 
 
-def executor_of(tree: Tree) -> Executor:
-    """Where the candidates of a completed configuration are rated. Its workers start with it: it must be closed."""
-    return config.make("executor", tree["executor"], {})  # type: ignore[no-any-return]
+def executor_of(tree: Tree, folder: Path) -> Executor:
+    """Where the candidates of a completed configuration are rated, for the run in `folder`. It must be closed.
+
+    Workers that may be elsewhere get the images from this process.
+    """
+    section = tree["executor"]
+    if section.get("gpus", ()) is None and tree["task"].get("device") != "auto":  # no device is left to the executor
+        section = section | {"gpus": []}
+    memory.parts(construct(DataSource, tree["data"]))  # whatever is wrong with them is said before workers start
+    executor: Executor = config.make("executor", section, {})
+    if isinstance(executor, Distant):
+        send_images(tree, executor)
+        if _shares(tree["estimators"][0]):
+            executor.prepare(refuse_elsewhere, folder)
+    return executor
+
+
+def send_images(tree: Tree, executor: Distant) -> None:
+    """Have the workers of `executor` get the images of a completed configuration from this process."""
+    source = construct(DataSource, tree["data"])
+    executor.prepare(memory.provide, source, memory.parts(source))
 
 
 def space_of(tree: Tree) -> AnySpace:

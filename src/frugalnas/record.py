@@ -112,9 +112,9 @@ def load(folder: Path) -> Record:
     """
     with _of_a_search(folder):
         header, trials = store.trials_in(folder)
-        _check_header(header)
+        check_header(header)
         seconds, elapsed = store.times_in(folder)
-        parts = _parted(trials, header["config"])
+        parts = parted(trials, header["config"])
         record = Record(folder, header, parts[0], seconds, elapsed, parts[1])
         for trial in trials:
             numbers = trial.number, *trial.candidate.genotype
@@ -130,7 +130,7 @@ def header_in(folder: Path) -> Mapping[str, Any]:
     """The header of the study in `folder`, without a look at its trials. Raises InputError as `load` does."""
     with _of_a_search(folder):
         header = store.header_of(folder)
-        _check_header(header)
+        check_header(header)
     return header
 
 
@@ -148,7 +148,7 @@ def _no_search(folder: Path, cause: str) -> InputError:
     return InputError(f"{folder} holds a journal of no search: {' '.join(cause.split())[:300]}")
 
 
-def _parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
+def parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[Trial, ...], tuple[Trial, ...]]:
     """The trials of the method's own ladder, and before it the looks of a search that pre-screens."""
     if not config.get("prescreen"):
         return tuple(trials), ()
@@ -160,7 +160,7 @@ def _parted(trials: Sequence[Trial], config: Mapping[str, Any]) -> tuple[tuple[T
     return tuple(lowered(trial) for trial in trials if trial.candidate.rung or trial.status == "rejected"), tuple(looks)
 
 
-def _check_header(header: Mapping[str, Any]) -> None:
+def check_header(header: Mapping[str, Any]) -> None:
     """Raise where the header of a journal that may come from anywhere is not what a search writes."""
     config = header["config"]
     objectives, limits = config["objectives"], config["limits"]
@@ -179,12 +179,12 @@ def _check_header(header: Mapping[str, Any]) -> None:
 
 def reasons(trials: Sequence[Trial]) -> list[tuple[str, int]]:
     """Why trials were rejected (by the limit they broke) or failed (by message), most frequent first."""
-    named = Counter(
-        f"rejected by {trial.broken}" if trial.status == "rejected" else f"failed: {trial.reason}"
-        for trial in trials
-        if trial.status != "done"
-    )
-    return named.most_common()
+    return Counter(cause_of(trial) for trial in trials if trial.status != "done").most_common()
+
+
+def cause_of(trial: Trial) -> str:
+    """Why a trial was rejected or failed, in words that many trials share."""
+    return f"rejected by {trial.broken}" if trial.status == "rejected" else f"failed: {trial.reason}"
 
 
 def trainings(folder: Path) -> list[Training]:

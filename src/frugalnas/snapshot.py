@@ -20,7 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from frugalnas.core import Genotype, Strategy, Trial
 from frugalnas.history import History
-from frugalnas.store import write_atomically
+from frugalnas.store import regular, write_atomically
 from frugalnas.strategies import STRATEGIES
 from frugalnas.strategies.prescreened import Prescreened
 
@@ -65,7 +65,7 @@ def write(folder: Path, history: History, strategy: Strategy, events: int, check
 def read(folder: Path) -> Snapshot | None:
     """The snapshot in a run folder, or None where there is none that can be used."""
     try:
-        checksum, _, body = (folder / FILE).read_bytes().partition(b"\n")
+        checksum, _, body = regular(folder / FILE, None).read_bytes().partition(b"\n")
         content = json.loads(body) if checksum == b"%08x" % zlib.crc32(body) else {}
         if content["format"] != _FORMAT:
             return None

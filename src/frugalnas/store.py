@@ -10,10 +10,12 @@ and beside it `times.jsonl` (how long: pid and host of each session, seconds of 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import socket
+import stat
 import sys
 import time
 import zlib
@@ -26,10 +28,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from frugalnas.core import Candidate, InputError, Trial
+from frugalnas.core import Candidate, InputError, MachineError, Trial
 
 JOURNAL, TIMES, LOCK = "journal.jsonl", "times.jsonl", ".lock"
 FORMAT = 1
+MOST_FILE, MOST_LINE, MOST_TIME = 2**28, 2**26, 2**12  # bytes of a file that is read at once, of lines
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 Event = dict[str, Any]
 
@@ -56,14 +59,16 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
     """
     checksum = end = 0
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+        with regular(path, None).open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b""), start=1):
                 end += len(line)
+                if len(line) == MOST_LINE:  # which no study writes: not even read as far as it goes
+                    raise damaged(path, number)
                 if not line.endswith(b"\n") or (size is not None and end > size):
                     return
                 found = _body(line, checksum)
                 if found is None:
-                    raise _damaged(path, number)
+                    raise damaged(path, number)
                 body, checksum = found
                 yield body, checksum, end
     except FileNotFoundError:
@@ -72,37 +77,71 @@ def _bodies(path: Path, size: int | None = None) -> Iterator[tuple[bytes, int, i
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _damaged(path: Path, number: int) -> InputError:
-    return InputError(f"{path} line {number} does not match its checksum: the file was edited or damaged")
+def _event(body: bytes) -> Event | None:
+    try:
+        event = json.loads(body.decode())  # which is told apart from other encodings faster than bytes
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def event_of(line: bytes, previous: int) -> tuple[Event, int] | None:
+    """The event and the checksum of one whole line after one of the checksum `previous`; None if they do not add up."""
+    found = _body(line, previous)
+    event = found and _event(found[0])
+    return (event, found[1]) if found and event is not None else None
+
+
+class Damaged(InputError):
+    """A journal has a line that does not add up."""
+
+
+def damaged(path: Path, number: int) -> Damaged:
+    """What is wrong with a journal whose line `number` does not add up."""
+    way = f"; 'frugalnas resume {path.parent} --repair' goes on from the line before it" if number > 1 else ""
+    return Damaged(f"{path} line {number} does not match its checksum: the file was edited or damaged{way}")
 
 
 def stream(folder: Path) -> Iterator[Event]:
     """Header and then each event of the study in `folder`; a torn tail is passed over.
 
-    Raises InputError where there is no journal, and once it is read so far where it was damaged.
+    Raises InputError where there is no journal, and, once it is read so far, Damaged where it was damaged.
     """
-    return (event for event, _ in _parsed(folder / JOURNAL))
+    return (event for event, _, _ in _parsed(folder / JOURNAL))
 
 
-def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int]]:
-    """As `stream`, with the checksum that each line ends with, of the first `size` bytes."""
+def _parsed(path: Path, size: int | None = None) -> Iterator[tuple[Event, int, int]]:
+    """As `stream`, with the checksum of each line and where it ends, of the first `size` bytes."""
     number = 0
-    for number, (body, checksum, _) in enumerate(_bodies(path, size), start=1):
-        try:
-            event = json.loads(body.decode())  # which is told apart from other encodings faster than bytes
-        except (ValueError, RecursionError):
-            raise _damaged(path, number) from None
-        if not isinstance(event, dict):
-            raise _damaged(path, number)
+    for number, (body, checksum, end) in enumerate(_bodies(path, size), start=1):
+        event = _event(body)
+        if event is None:
+            raise damaged(path, number)
         if number == 1 and event.get("format") != FORMAT:
-            raise _foreign(path)
-        yield event, checksum
+            raise foreign(path)
+        yield event, checksum, end
     if not number:
-        raise _foreign(path)
+        raise foreign(path)
 
 
-def _foreign(path: Path) -> InputError:
+def foreign(path: Path) -> InputError:
+    """What is wrong with a file that is no journal."""
     return InputError(f"{path} is not a FrugalNAS journal of format {FORMAT}")
+
+
+def sound_part(folder: Path) -> tuple[list[Event], int, bool]:
+    """Header and events before the first line that does not add up, their length in bytes, and whether there is one.
+
+    Raises InputError where there is no journal.
+    """
+    events, length = [], 0
+    try:
+        for event, _, end in _parsed(folder / JOURNAL):
+            events.append(event)
+            length = end
+    except Damaged:
+        return events, length, True
+    return events, length, False
 
 
 def header_of(folder: Path) -> Event:
@@ -174,7 +213,7 @@ def trial_of(event: Event, candidate: Candidate) -> Trial:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a whole file so that a reader, or a crash, sees the old one or the new one and nothing between.
 
-    It is on the disk when this returns. Raises InputError where it cannot be written.
+    It is on the disk when this returns. Raises MachineError where it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -190,7 +229,20 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.close(entry)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+        raise MachineError(f"cannot write {path}: {error.strerror}") from None
+
+
+def regular(path: Path, most: int | None = MOST_FILE) -> Path:
+    """`path`, which must be a file, with `most` one of at most so many bytes. Raises OSError.
+
+    A folder from somebody else may have a pipe or a device under that name, which never ends.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if most is not None and status.st_size > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return path
 
 
 @contextmanager
@@ -273,7 +325,8 @@ class Journal:
         """What was recorded before this session, read as it is asked for, each event with the `checksum` of its line,
         which stands for all lines before too. Raises InputError as `stream` does.
         """
-        return islice(_parsed(self.folder / JOURNAL, self._earlier), 1, None)
+        lines = _parsed(self.folder / JOURNAL, self._earlier)
+        return ((event, checksum) for event, checksum, _ in islice(lines, 1, None))
 
     def append(self, event: Event, *, durable: bool = False) -> None:
         """Write one event; with `durable`, it is on the disk when this returns.
@@ -314,9 +367,13 @@ class Journal:
         except OSError as error:
             raise self._unwritten(TIMES, str(error.strerror)) from None
 
-    def _unwritten(self, name: str, why: str) -> InputError:
-        again = f"nothing told is lost, continue with 'frugalnas resume {self.folder}'"
-        return InputError(f"cannot write {self.folder / name}: {why}; {again}")
+    def _unwritten(self, name: str, why: str) -> MachineError:
+        return MachineError(f"cannot write {self.folder / name}: {why}; {self.way_on}")
+
+    @property
+    def way_on(self) -> str:
+        """What to say where a machine ends a study."""
+        return f"nothing told is lost, continue with 'frugalnas resume {self.folder}'"
 
     def close(self) -> None:
         """Note the study's age and let go of the folder; never raises, so as not to hide how the study ended."""
@@ -358,12 +415,17 @@ def elapsed_in(entries: Iterable[Event]) -> float:
 
 
 def _entries(folder: Path) -> Iterator[Event]:
-    with suppress(OSError), (folder / TIMES).open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with suppress(ValueError, RecursionError):
-                entry = json.loads(line)
-                if isinstance(entry, dict) and _sound(entry):
-                    yield entry
+    with suppress(OSError), regular(folder / TIMES).open(encoding="utf-8", errors="replace") as file:
+        yield from entries_of(iter(lambda: file.readline(MOST_TIME), ""))
+
+
+def entries_of(lines: Iterable[str]) -> Iterator[Event]:
+    """The entries of lines of `times.jsonl`; those that are torn, or that no study writes, are passed over."""
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and _sound(entry):
+                yield entry
 
 
 def _sound(entry: Event) -> bool:

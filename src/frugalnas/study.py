@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 
 from frugalnas import snapshot
-from frugalnas.core import Candidate, InputError, Problem, Strategy, Trial, evaluate, rng_for, screen
+from frugalnas.core import Candidate, InputError, MachineError, Problem, Strategy, Trial, evaluate, rng_for, screen
 from frugalnas.distribute import Executor
 from frugalnas.history import History, Key
 from frugalnas.replay import replay
@@ -110,7 +110,8 @@ class Study:
 
         Returns why it ended: the name of that budget, or "finished" (the strategy has nothing more to ask). `progress`
         is called after each told trial. Raises InputError when limits reject everything, when without `trials`, or with
-        looks, so many fail in a row that the search might never end, and when the journal cannot be written.
+        looks, so many fail in a row that the search might never end, and, as MachineError, when the
+        journal or what a worker leaves in the run folder cannot be written.
         """
         self.history.check_rejections(self.max_rejections)
         latest: deque[Trial] = deque(maxlen=MOST_FAILURES)  # of this session
@@ -223,6 +224,8 @@ class Study:
         candidate, told = self.history.untold[number], self.history.answer(number)
         try:
             trial, seconds = future.result()
+        except InputError as error:  # nothing can be rated there any more; what is under way is, after a resume
+            raise MachineError(f"{error}; {self._journal.way_on}" if self._journal else str(error)) from None
         except Exception as error:
             if told is None:
                 costs, _ = screen(self.problem, candidate.genotype)

@@ -11,6 +11,7 @@ written back already is passed over, by its number, when the journal is played a
 from __future__ import annotations
 
 import json
+import platform
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from frugalnas.core import InputError, trial_seed
-from frugalnas.store import JOURNAL, write_atomically
+from frugalnas.store import JOURNAL, regular, write_atomically
 
 FOLDER, SHARED, SUFFIX = "weights", "shared.safetensors", ".safetensors"
 _KEY = "frugalnas"  # the one key of a file's metadata: several have no order, and equal sets are to be equal files
@@ -136,12 +137,27 @@ def inherited(folder: Path, written: int) -> Iterator[Inherited]:
         yield Inherited(file, state)
 
 
+def written_in(folder: Path) -> int | None:
+    """How many write-backs the weight set in a run folder has seen; None without one. Raises InputError."""
+    path = folder / FOLDER / SHARED
+    if not path.exists():
+        return None
+    with _opened(path) as (_, text, _checksum_of_it):
+        return _state(path, text).written
+
+
 def refuse_orphans(folder: Path) -> None:
     """Raise InputError where `folder`, in which a search is about to begin, has shared weights without a journal."""
     if (folder / FOLDER / SHARED).exists() and not (folder / JOURNAL).exists():
         raise InputError(
             f"{folder / FOLDER} holds those of a search whose journal is gone: choose another --out, or remove them"
         )
+
+
+def refuse_elsewhere(folder: Path) -> None:
+    """Raise InputError on a machine where the run folder, with the shared weights in it, is not to be seen."""
+    if not (folder / JOURNAL).exists():
+        raise InputError(f"shared weights need a run folder that all nodes see; {platform.node()} has no {folder}")
 
 
 def leave_snapshot(folder: Path, seed: int, tensors: Tensors) -> None:
@@ -175,7 +191,7 @@ def _read(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
 def _opened(path: Path) -> Iterator[tuple[Any, str, str]]:
     """The open file, its text, and the checksum that it ought to have."""
     try:
-        file = safe_open(path, framework="np")
+        file = safe_open(regular(path, None), framework="np")
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the weights that this search shares were lost") from None
     except (OSError, SafetensorError) as error:

@@ -25,7 +25,7 @@ from frugalnas.model import Model, load_weights
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import find
 from frugalnas.report.multiplier_map import Load
-from frugalnas.store import write_atomically
+from frugalnas.store import regular, write_atomically
 
 FORMAT, VERSION = "frugalnas/assignment", 1
 ASSIGNMENT, WEIGHTS, TABLES = "assignment.json", "network.safetensors", "multipliers"
@@ -88,7 +88,7 @@ def read_assignment(folder: Path) -> dict[str, Any]:
     """The content of `assignment.json`. Raises InputError where there is none, or of another format."""
     path = folder / ASSIGNMENT
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(regular(path).read_text(encoding="utf-8"))
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise InputError(f"format {content['format']!r} {content['version']!r}: expected {FORMAT!r} {VERSION}")
     except FileNotFoundError:
@@ -136,7 +136,7 @@ def _multiplier(folder: Path, entry: Mapping[str, Any]) -> Multiplier:
 
 def _weights(folder: Path) -> dict[str, Tensor]:
     try:
-        return load_file(folder / WEIGHTS)
+        return load_file(regular(folder / WEIGHTS, None))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder / WEIGHTS} cannot be read: {_one_line(error)}") from None
 

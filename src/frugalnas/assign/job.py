@@ -16,7 +16,7 @@ from frugalnas.layers.correction import Correction
 from frugalnas.multipliers import Multiplier
 from frugalnas.multipliers.library import find
 from frugalnas.schema import construct, difference, filled
-from frugalnas.store import write_atomically
+from frugalnas.store import regular, write_atomically
 from frugalnas.tasks.images import DataSource
 
 FILE = "approximate.json"
@@ -117,7 +117,7 @@ def begin(folder: Path, job: Job) -> None:
 def read(folder: Path) -> Job:
     """What `begin` wrote. Raises InputError for a file that it did not write."""
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = json.loads(regular(folder / FILE).read_text(encoding="utf-8"))
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise InputError(f"format {content['format']!r} {content['version']!r}: expected {FORMAT!r} {VERSION}")
         job: Job = construct(Job, filled(Job, content["job"], "job"))

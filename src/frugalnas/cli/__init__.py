@@ -14,6 +14,7 @@ from frugalnas.core import InputError
 # isort: off
 from frugalnas.cli import search  # noqa: F401
 from frugalnas.cli import look  # noqa: F401
+from frugalnas.cli import watch  # noqa: F401
 from frugalnas.cli import train  # noqa: F401
 from frugalnas.cli import use  # noqa: F401
 from frugalnas.cli import export  # noqa: F401

@@ -11,6 +11,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from frugalnas import __version__
+from frugalnas.core import printable
+
+MOST = 2000  # characters of a complaint
 
 T = TypeVar("T")
 app = typer.Typer(
@@ -28,6 +31,8 @@ app = typer.Typer(
     - `frugalnas inspect --data shoes/ --limit params=200k`: what can be built, and what it costs
 
     - `frugalnas search --data shoes/ --limit params=200k --out runs/shoes`: the Pareto front
+
+    - `frugalnas watch runs/shoes`: how far it is and what it has found, in a browser
 
     - `frugalnas train runs/shoes --pick knee --minutes 10`: one network trained for good, and its test error
 
@@ -59,12 +64,17 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def say(value: str | Mapping[str, Any]) -> None:
-    print(value if isinstance(value, str) else json.dumps(value, indent=1))
+def say(value: str | Mapping[str, Any], aside: bool = False) -> None:
+    """Print facts; `aside` on stderr, where stdout is for the JSON that follows."""
+    text = printable(value) if isinstance(value, str) else json.dumps(value, indent=1)
+    print(text, file=sys.stderr if aside else sys.stdout, flush=True)
 
 
 def complain(message: str, code: int = 2) -> int:
-    print(f"frugalnas: {' '.join(message.split())}", file=sys.stderr)
+    line = printable(" ".join(message.split()))
+    if len(line) > MOST:  # what is wrong stands at the beginning, what was expected at the end
+        line = f"{line[: MOST // 2]} ... {line[-MOST // 2 :]}"
+    print(f"frugalnas: {line}", file=sys.stderr)
     return code
 
 

@@ -115,7 +115,7 @@ def _told(as_json: bool) -> Iterator[Watch]:
     from frugalnas.progress import assignments, training
 
     def tell(line: str) -> None:
-        print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+        say(line, aside=as_json)
 
     with stoppable():
         yield Watch(tell, assignments, training) if sys.stderr.isatty() else Watch(tell, assignments)

@@ -13,8 +13,10 @@ import typer
 
 from frugalnas.cli.app import app, say, stoppable
 from frugalnas.cli.options import (
+    Address,
     Config,
     Data,
+    Executor,
     Json,
     Limit,
     Method,
@@ -56,6 +58,8 @@ def fit(
     epochs: Annotated[int | None, typer.Option(help="Train for this many epochs rather than by the time.")] = None,
     recipe: Annotated[str, typer.Option(help="How to train the network that was picked.")] = "short",
     workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
     seed: Seed = None,
     strict: Strict = False,
     as_json: Json = False,
@@ -66,7 +70,7 @@ def fit(
     (nearly all the rest), rates it on the test images, exports it and writes the reports. After Ctrl-C, a crash or a
     power cut the same command again, or `frugalnas resume` with the folder, goes on.
     """
-    from frugalnas.config import assignment, options
+    from frugalnas.config import assignment, options, rated_by
     from frugalnas.config import limit as limit_of
     from frugalnas.fit import fit, plan
 
@@ -76,7 +80,7 @@ def fit(
         method,
         preset,
         config,
-        [*map(assignment, set_ or ()), given, *map(limit_of, limit or ())],
+        [rated_by(executor, address), *map(assignment, set_ or ()), given, *map(limit_of, limit or ())],
         minutes=MINUTES if minutes is None and None in (trials, epochs) else minutes,
         trials=trials,
         epochs=epochs,
@@ -102,7 +106,7 @@ def _told(as_json: bool) -> Iterator[Watch]:
     from frugalnas.fit import Watch
 
     def tell(line: str) -> None:
-        print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+        say(line, aside=as_json)
 
     with stoppable():
         if sys.stderr.isatty():

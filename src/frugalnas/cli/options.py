@@ -34,7 +34,21 @@ Epochs = Annotated[
     float | None, typer.Option(help="Passes over the training images, all networks together. Alone, the only budget.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes that rate networks.", show_default="one per core")]
+Executor = Annotated[
+    str | None,
+    typer.Option(help="Where networks are rated: processes (of this machine) or ray.", show_default="processes"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The Ray cluster: auto (that of this machine), HOST:PORT, or local to start one. Implies ray."),
+]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same machine: same journal.", show_default="0")]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Log every trial for TensorBoard, into tensorboard/ of the run folder.")
+]
+Mlflow = Annotated[
+    bool, typer.Option("--mlflow", help="Log every trial to MLflow: to MLFLOW_TRACKING_URI, or into the run folder.")
+]
 TrialNumber = Annotated[
     int | None, typer.Option("--trial", help="Which trial of a search.", show_default="the front's knee")
 ]
@@ -43,6 +57,9 @@ Pick = Annotated[
     typer.Option(
         help="Which trial, in words: knee, most-accurate, smallest, or the best within limits: 'params<200k'."
     ),
+]
+Processes = Annotated[
+    str, typer.Option(help="Processes that share each batch of a training; auto is one for each GPU.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse corrupt files rather than skip them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
@@ -81,9 +98,11 @@ def tree_of(
     assignments: Sequence[str] | None,
     options: Mapping[str, Any],
     limits: Sequence[str] | None = None,
+    executor: str | None = None,
+    address: str | None = None,
 ) -> dict[str, Any]:
     """The complete configuration that the options of a command describe: see `config.resolve`."""
-    from frugalnas.config import assignment, limit, resolve
+    from frugalnas.config import assignment, limit, rated_by, resolve
 
-    layers = [*map(assignment, assignments or ()), options, *map(limit, limits or ())]
+    layers = [rated_by(executor, address), *map(assignment, assignments or ()), options, *map(limit, limits or ())]
     return resolve(method, preset, file, layers)

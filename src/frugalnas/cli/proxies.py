@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,7 +67,7 @@ def proxies(
     ahead = study.outlook(tree)
     for note in ahead.notes:
         complain(note)
-    print(ahead.text(), file=sys.stderr if as_json else sys.stdout, flush=True)
+    say(ahead.text(), aside=as_json)
     with stoppable(), _watched(tree, ahead.images) as progress:
         studied = study.begin(tree, out, progress)
     _print(studied, as_json)

@@ -9,18 +9,23 @@ import typer
 
 from frugalnas.cli.app import app, complain, say, watched
 from frugalnas.cli.options import (
+    Address,
     Config,
     Data,
     Epochs,
+    Executor,
     Json,
     Limit,
     Method,
     Minutes,
+    Mlflow,
     Preset,
+    Processes,
     Root,
     Seed,
     Set,
     Strict,
+    Tensorboard,
     Trials,
     Workers,
     refuse_no_search,
@@ -44,6 +49,8 @@ def search(
     minutes: Minutes = None,
     epochs: Epochs = None,
     workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
     seed: Seed = None,
     out: Annotated[
         Path | None, typer.Option(help="A new folder for the journal and the report.", show_default="runs/...")
@@ -62,6 +69,8 @@ def search(
         int | None,
         typer.Option(help="Look at so many networks for each that is trained, and train the most promising one."),
     ] = None,
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +81,8 @@ def search(
     """
     from frugalnas.cli.latency import make_table
     from frugalnas.config import options
-    from frugalnas.launch import begin
+    from frugalnas.launch import begin, new_folder
+    from frugalnas.loggers import logged
     from frugalnas.progress import live
 
     refuse_taken(out)
@@ -87,14 +97,15 @@ def search(
         strict=strict,
         prescreen=prescreen,
     )
-    tree = tree_of(method, preset, config, set_, given, limit)
+    tree = tree_of(method, preset, config, set_, given, limit, executor, address)
     if ladder is not None:
         from frugalnas.proxies import with_ladder
 
         tree = with_ladder(tree, ladder)
     make_table(tree)
-    with watched(live(tree)) as progress:
-        result = begin(tree, out, progress)
+    folder = out or new_folder(tree)
+    with watched(live(tree)) as progress, logged(folder, tree, progress, tensorboard, mlflow) as told:
+        result = begin(tree, folder, told)
     _print_result(result, as_json)
 
 
@@ -105,19 +116,35 @@ def resume(
     minutes: Minutes = None,
     epochs: Epochs = None,
     workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
+    tensorboard: Tensorboard = False,
+    mlflow: Mlflow = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="First cut a damaged journal before the damage. A copy is kept.")
+    ] = False,
+    processes: Processes = "1",
     as_json: Json = False,
 ) -> None:
     """Go on with a search or a study of proxies or ratings, or give it a larger budget; or with a training, a fit or a
     comparison.
 
     Budgets are totals over all sessions. A new one replaces the old ones; without any, those of the search hold.
-    Trainings, fits and comparisons keep their own.
+    Trainings, fits and comparisons keep their own. A training may go on in another number of processes.
     """
     from frugalnas import fit, launch, proxies, rank
     from frugalnas.config import changed, options
+    from frugalnas.loggers import logged
     from frugalnas.progress import live
+    from frugalnas.repair import repair as cut_damage
     from frugalnas.store import JOURNAL
 
+    if repair:
+        cut_damage(run)
+    if (executor or address) and not _holds_search(run):
+        raise InputError(f"{run} holds no search: what goes on with it are the workers that it had, without --executor")
+    if (tensorboard or mlflow) and not _holds_search(run):
+        raise InputError(f"{run} holds no search: --tensorboard and --mlflow are for searches")
     if fit.holds_fit(run):
         from frugalnas.cli.fit import go_on
 
@@ -125,7 +152,7 @@ def resume(
             raise InputError(f"{run} holds a fit, whose time cannot be changed: expected no other option")
         go_on(run, as_json)
         return
-    if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers):
+    if not (run / JOURNAL).exists() and _goes_on(run, as_json, trials, minutes, epochs, workers, processes):
         return
     tree = changed(launch.configuration_of(run), options(trials=trials, minutes=minutes, epochs=epochs))
     if proxies.is_study(tree):
@@ -138,13 +165,28 @@ def resume(
 
         go_on_ranking(run, tree, as_json, trials=trials, minutes=minutes, epochs=epochs, workers=workers)
         return
-    with watched(live(tree)) as progress:
-        result = launch.resume(run, trials=trials, minutes=minutes, epochs=epochs, workers=workers, progress=progress)
+    with watched(live(tree)) as progress, logged(run, tree, progress, tensorboard, mlflow) as told:
+        result = launch.resume(
+            run,
+            trials=trials,
+            minutes=minutes,
+            epochs=epochs,
+            workers=workers,
+            where=executor,
+            address=address,
+            progress=told,
+        )
     _print_result(result, as_json)
 
 
 def _goes_on(
-    run: Path, as_json: bool, trials: int | None, minutes: float | None, epochs: float | None, workers: int | None
+    run: Path,
+    as_json: bool,
+    trials: int | None,
+    minutes: float | None,
+    epochs: float | None,
+    workers: int | None,
+    processes: str,
 ) -> bool:
     """Go on with a comparison, a training or an assignment, whose folders hold no journal; whether there is one."""
     from frugalnas import assign, compare, training  # which import torch
@@ -157,13 +199,11 @@ def _goes_on(
         go_on_comparing(run, workers, as_json)
         return True
     if training.holds_training(run):
-        from frugalnas.cli.train import print_trained, watched_training
+        from frugalnas.cli.train import go_on as go_on_training
 
         if any(given is not None for given in (trials, minutes, epochs, workers)):
-            raise InputError(f"{run} holds a training, whose length cannot be changed: expected no other option")
-        with watched_training(run) as told:
-            trained = training.resume(run, told)
-        print_trained(trained, as_json)
+            raise InputError(f"{run} holds a training, whose length cannot be changed: expected only --processes")
+        go_on_training(run, processes, as_json)
         return True
     if assign.holds_job(run):
         from frugalnas.cli.approximate import go_on as go_on_assigning
@@ -238,6 +278,18 @@ def inspect(
     say({"config": tree, **found.to_json()} if as_json else found.text(tree["limits"]))
     if not found.possible:
         raise impossible(problem, found)
+
+
+def _holds_search(run: Path) -> bool:
+    """Whether a run is a search, and neither made of several nor a study of how networks are rated."""
+    from frugalnas import proxies, rank
+    from frugalnas.record import header_in
+    from frugalnas.store import JOURNAL
+
+    if not (run / JOURNAL).exists():
+        return False
+    tree = header_in(run)["config"]
+    return not proxies.is_study(tree) and not rank.is_ranking(tree)
 
 
 def _print_result(result: Result, as_json: bool) -> None:

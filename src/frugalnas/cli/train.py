@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from frugalnas.cli.app import app, say, watched
-from frugalnas.cli.options import Json, Pick, Root, TrialNumber, refuse_no_search
+from frugalnas.cli.options import Json, Pick, Processes, Root, TrialNumber, refuse_no_search
 from frugalnas.core import InputError, nearest
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def train(
     validate: Annotated[
         bool, typer.Option("--validate", help="Keep the validation images out, and show their error every epoch.")
     ] = False,
+    processes: Processes = "1",
     out: Annotated[
         Path | None, typer.Option(help="The folder for all files.", show_default="RUN/trained/trial-N or runs/...")
     ] = None,
@@ -61,6 +62,8 @@ def train(
     The images are those of the search, or --data. All but the test images are trained on. OUT gets the weights
     (model.safetensors), the figures (metrics.json) and a page with curves and confusion matrix (model.html). After
     Ctrl-C, a crash or a power cut the same command again, or `frugalnas resume OUT`, goes on from the last epoch.
+
+    With several GPUs, `--processes auto` or torchrun trains on all of them, to the same result.
 
     --set changes the recipe, e.g. --set recipe.lr=0.05 --set recipe.cutmix=1.0, or how the images are read, e.g.
     --set data.resolution=64.
@@ -77,12 +80,15 @@ def train(
     given = _given(architecture, trial, pick)
     space = resized(given.architecture.space, channels=channels, cells=cells)
     tables = _tables({"data": _images(given.data, data, root), "recipe": asdict(named.recipe)}, set_ or ())
+    source = construct(DataSource, filled(DataSource, tables["data"], "data"))
+    how = construct(Recipe, filled(Recipe, tables["recipe"], "recipe"))
     folder = out or given.out
-    with watched_training(folder) as progress:
+    _spread(folder, processes, () if out else ("--out", str(folder)))
+    with _watched(folder) as progress:
         trained = training.train(
             replace(given.architecture, space=space),
-            construct(DataSource, filled(DataSource, tables["data"], "data")),
-            construct(Recipe, filled(Recipe, tables["recipe"], "recipe")),
+            source,
+            how,
             epochs=named.epochs if epochs is None and minutes is None else epochs,
             minutes=minutes,
             seed=seed,
@@ -92,7 +98,7 @@ def train(
             source=given.source,
             progress=progress,
         )
-    print_trained(trained, as_json)
+    _print(trained, as_json)
 
 
 @dataclass(frozen=True)
@@ -146,21 +152,58 @@ def _tables(tables: dict[str, dict[str, Any]], assignments: Sequence[str]) -> di
     return tables
 
 
+def go_on(folder: Path, processes: str, as_json: bool) -> None:
+    """Go on with the training in `folder`: what `frugalnas resume` does there."""
+    from frugalnas.training import resume
+
+    _spread(folder, processes)
+    with _watched(folder) as progress:
+        trained = resume(folder, progress)
+    _print(trained, as_json)
+
+
+def _spread(folder: Path, processes: str, more: Sequence[str] = ()) -> None:
+    """Where several processes are asked for, let them run this command, with `more` arguments, and end as they do."""
+    from frugalnas.training import processes as running
+
+    if not running.started() and (count := running.number(processes)) > 1:
+        raise typer.Exit(running.run(count, (*sys.argv[1:], *more), f"frugalnas resume {folder}"))
+
+
 @contextmanager
-def watched_training(folder: Path) -> Iterator[Any]:
-    """A live view of a training on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130."""
+def _watched(folder: Path) -> Iterator[Any]:
+    """A live view of a training on a terminal, none elsewhere; Ctrl-C ends in one line and exit code 130.
+
+    Of several processes the first alone speaks.
+    """
     from frugalnas.progress import training
+    from frugalnas.tasks.ranks import Elsewhere, Lost
     from frugalnas.training import is_finished
+    from frugalnas.training.processes import INTERRUPTED, LOST, WRONG, is_first
 
-    finished = is_finished(folder)
-    with watched(training()) as progress:
-        yield progress
-    if finished:
-        print(f"frugalnas: {folder} was trained before: nothing was left to do", file=sys.stderr)
+    try:
+        if not is_first():
+            yield None
+            return
+        finished = is_finished(folder)
+        with watched(training()) as progress:
+            yield progress
+        if finished:
+            print(f"frugalnas: {folder} was trained before: nothing was left to do", file=sys.stderr)
+    except Elsewhere:
+        raise typer.Exit(WRONG) from None
+    except Lost:
+        raise typer.Exit(LOST) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
 
 
-def print_trained(trained: Trained, as_json: bool) -> None:
+def _print(trained: Trained, as_json: bool) -> None:
     """Print what a training came to, and where its files are."""
+    from frugalnas.training.processes import is_first
+
+    if not is_first():
+        return
     if as_json:
         say({"folder": str(trained.folder), **trained.metrics})
         return

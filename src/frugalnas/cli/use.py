@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from frugalnas.cli.app import app, say
+from frugalnas.cli.app import app, complain, say
 from frugalnas.cli.options import Json, Root, Strict
-from frugalnas.core import InputError
+from frugalnas.core import InputError, printable
 from frugalnas.tasks.labelled import Share
 
 if TYPE_CHECKING:
@@ -109,15 +109,16 @@ def predict(
 
     trained = Model.load(model)
     channels, side, _ = trained.shape
+    classes = [*map(printable, trained.classes)]
     listing = listed(images)
     _complain(listing.skipped, strict)
     found = False
     with _opened(out) as file, _progress(listing.images) as advance:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_header(trained.classes, top))
+        writer.writerow(_header(classes, top))
         for batch in batches(listing.files, channels, side):
             _complain(batch.skipped, strict)
-            writer.writerows(_rows(batch.names, trained.probabilities(batch.pixels), trained.classes, top))
+            writer.writerows(_rows(batch.names, trained.probabilities(batch.pixels), classes, top))
             found = found or bool(batch.names)
             advance(len(batch.names) + len(batch.skipped))
         if not found:
@@ -142,7 +143,7 @@ def _complain(skipped: Sequence[str], strict: bool) -> None:
     if strict and skipped:
         raise InputError(f"refused: {skipped[0]}")
     for line in skipped:
-        print(f"frugalnas: left out {line}", file=sys.stderr)
+        complain(f"left out {line}")
 
 
 @contextmanager

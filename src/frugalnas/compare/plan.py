@@ -109,7 +109,7 @@ def write(folder: Path, plan: Plan) -> None:
 def read(folder: Path) -> Plan:
     """What `write` wrote. Raises InputError for a file that it did not write, and for that of another version."""
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = json.loads(store.regular(folder / FILE).read_text(encoding="utf-8"))
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise InputError(f"format {content['format']!r} {content['version']!r}: expected {FORMAT!r} {VERSION}")
         if content["frugalnas"] != __version__:

@@ -125,7 +125,7 @@ def write(file: Path, run: Run) -> None:
 def read(file: Path, tree: Tree) -> Run | None:
     """The run of that configuration in `file`; None where it has not been written. Raises InputError for another."""
     try:
-        run = TypeAdapter(Run).validate_json(file.read_bytes())
+        run = TypeAdapter(Run).validate_json(store.regular(file).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # of which ValidationError and InputError are some

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class Executor(Protocol):
@@ -14,10 +14,21 @@ class Executor(Protocol):
 
     window: int
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]: ...
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+        """What the function gives or raises. An InputError means that nothing can be run here any more."""
+        ...
 
     def close(self) -> None:
         """Stop at once; what still runs is abandoned."""
+        ...
+
+
+@runtime_checkable
+class Distant(Protocol):
+    """What an executor has besides if its workers may be where the files of this process are not."""
+
+    def prepare(self, function: Callable[..., Any], /, *arguments: Any) -> None:
+        """Have every worker call `function` before its first candidate; to be said before the first `submit`."""
         ...
 
 

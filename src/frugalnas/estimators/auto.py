@@ -30,7 +30,7 @@ import numpy as np
 from frugalnas.core import Candidate, Fidelity, Genotype, InputError, Space
 from frugalnas.layers.initialise import draw_seed
 from frugalnas.scores import BATCH, check_scores
-from frugalnas.store import write_atomically
+from frugalnas.store import regular, write_atomically
 from frugalnas.tasks import memory
 from frugalnas.tasks.classification import Classification
 from frugalnas.variation import random_viable
@@ -143,7 +143,7 @@ def _rated(estimator: Auto, space: Space) -> Mapping[str, Column]:
 def _read(file: Path, key: str, names: Sequence[str]) -> Mapping[str, Column] | None:
     """What a file says that was written for the same estimator and space; None for anything else."""
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(regular(file).read_bytes())
         columns = {name: tuple(map(float, content["scores"][name])) for name in names}
         return columns if content["of"] == key else None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):

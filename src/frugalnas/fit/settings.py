@@ -102,7 +102,7 @@ def write(folder: Path, plan: Plan, done: Mapping[str, Any], seconds: float) -> 
 def read(folder: Path) -> tuple[Plan, dict[str, dict[str, Any]], float]:
     """What `write` wrote. Raises InputError for a file that it did not write."""
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = json.loads(store.regular(folder / FILE).read_text(encoding="utf-8"))
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise InputError(f"format {content['format']!r} {content['version']!r}: expected {FORMAT!r} {VERSION}")
         plan = construct(Plan, filled(Plan, content["plan"], "plan"))

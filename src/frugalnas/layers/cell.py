@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frugalnas.layers.network import Network, Site
-from frugalnas.layers.ops import drop_path, module
+from frugalnas.layers.ops import Drop, drop_path, module
 from frugalnas.layers.plan import Cell, Edge, Layers, Linear, edges, released
 
 Make = Callable[[str, Layers], nn.Module]  # the module at a place of the network, such as "cells.3.older"
@@ -32,8 +32,8 @@ class Block(nn.Module):
         self.edges = nn.ModuleList(make(f"{edge[0]}.{edge[1]}", site.operation(edge)) for edge in edges)
         self.reads = tuple(state for _, state in edges)
 
-    def forward(self, states: list[Tensor | None], drop: float) -> Tensor:
-        """A new state (N, C, H, W). `drop`: the probability of dropping an operation other than the identity."""
+    def forward(self, states: list[Tensor | None], drop: Drop | None) -> Tensor:
+        """A new state (N, C, H, W). `drop`: of operations other than the identity."""
         results: list[Tensor] = []
         for operation, state in zip(self.edges, self.reads, strict=True):
             result = operation(states[state])
@@ -55,7 +55,7 @@ class CellModule(nn.Module):
         self.concat = cell.concat
         self.released = released(cell)
 
-    def forward(self, inputs: list[Tensor], drop: float) -> Tensor:
+    def forward(self, inputs: list[Tensor], drop: Drop | None) -> Tensor:
         """The output (N, concat x C, H, W). `inputs`: those of cells k-2 and k-1; the list is emptied on the way."""
         states: list[Tensor | None] = [self.older(inputs.pop(0)), self.newer(inputs.pop())]
         for number, block in enumerate(self.blocks):
@@ -77,7 +77,8 @@ class CellNetwork(nn.Module):
     """A network of stacked cells: (N, in_channels, H, W) float -> logits (N, classes).
 
     `drop_path` is the probability that an edge other than an identity is dropped for a sample; training mode only; a
-    training loop raises it from epoch to epoch. With an auxiliary head, training mode gives (logits, auxiliary logits).
+    training loop raises it from epoch to epoch. `beside`: how many samples of the batch other processes have, before
+    and after those here. With an auxiliary head, training mode gives (logits, auxiliary logits).
     Evaluation runs at any batch and image size; the auxiliary head needs images of the size it was built for.
     `make` gives the modules, by default freshly initialised ones.
     """
@@ -86,6 +87,7 @@ class CellNetwork(nn.Module):
         super().__init__()
         self.plan = network
         self.drop_path = 0.0
+        self.beside = (0, 0)
         first, second = network.skeleton.stems()
         self.stem = nn.ModuleList((make("stem.0", first), make("stem.1", second)))
         cells = enumerate(network.cells)
@@ -119,7 +121,7 @@ class CellNetwork(nn.Module):
 
     def _outputs(self, x: Tensor) -> Iterator[Tensor]:
         """The output of every cell in turn; keeps no more than two of them."""
-        drop = self.drop_path if self.training else 0.0
+        drop = Drop(self.drop_path, *self.beside) if self.training and self.drop_path else None
         older = self.stem[0](x)
         newer = self.stem[1](older)
         for cell in self.cells:

@@ -9,20 +9,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frugalnas.layers.graph import Graph, Merge, released
-from frugalnas.layers.ops import drop_path, module
+from frugalnas.layers.ops import Drop, drop_path, module
 
 
 class GraphNetwork(nn.Module):
     """A network of nodes: (N, in_channels, H, W) float -> logits (N, classes).
 
     `drop_path` is the probability that a node with `droppable` is dropped for a sample; training mode only; networks
-    without such nodes do not change. There is no auxiliary head. A value is let go as soon as nothing later reads it.
+    without such nodes do not change. `beside`: how many samples of the batch other processes have, before and after
+    those here. There is no auxiliary head. A value is let go as soon as nothing later reads it.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.plan = graph
         self.drop_path = 0.0
+        self.beside = (0, 0)
         self.auxiliary = None
         self.nodes = nn.ModuleList(module(node.layers) for node in graph.nodes)
         self.classifier = nn.Linear(graph.output[0], graph.classes)
@@ -46,7 +48,7 @@ class GraphNetwork(nn.Module):
 
     def _maps(self, x: Tensor, wanted: tuple[int, ...]) -> list[Tensor]:
         """The maps of the values `wanted`, in their order."""
-        drop = self.drop_path if self.training else 0.0
+        drop = Drop(self.drop_path, *self.beside) if self.training and self.drop_path else None
         values = {0: x}
         kept = [x] if 0 in wanted else []
         for number, gone in self.steps:

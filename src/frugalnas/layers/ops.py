@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -138,8 +140,21 @@ class Parallel(nn.Module):
         return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
-def drop_path(x: Tensor, probability: float) -> Tensor:
-    """Zero whole samples of `x` (N, C, H, W) with this probability, scale the others up (Larsson et al. 2017)."""
-    keep = 1.0 - probability
-    mask = x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep)  # (N, 1, 1, 1)
-    return x * mask.div_(keep)
+@dataclass(frozen=True)
+class Drop:
+    """The probability that drop-path has; and where the samples here are `before` or `after` those of other processes.
+
+    Of a batch that several processes share each draws for all samples, so that every one has the fate that it would
+    have in one process.
+    """
+
+    probability: float
+    before: int = 0
+    after: int = 0
+
+
+def drop_path(x: Tensor, drop: Drop) -> Tensor:
+    """Zero whole samples of `x` (N, C, H, W) by chance, scale the others up (Larsson et al. 2017)."""
+    keep, n = 1.0 - drop.probability, len(x)
+    mask = x.new_empty(drop.before + n + drop.after, 1, 1, 1).bernoulli_(keep)
+    return x * mask[drop.before : drop.before + n].div_(keep)

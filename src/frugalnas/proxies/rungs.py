@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from frugalnas import __version__, config
+from frugalnas import __version__, config, store
 from frugalnas.core import Fidelity, InputError
 from frugalnas.methods import METHODS
 from frugalnas.proxies.findings import LEAST_BOUND, LEAST_RATIO, MOST_RUNGS, Findings
@@ -117,7 +117,7 @@ def _read(path: Path, tree: Tree) -> list[str]:
     """The fidelities in the file of a ladder, or in the one of that folder. Raises InputError for any other file."""
     file = path / FILE if path.is_dir() else path
     try:
-        content: Any = json.loads(file.read_text("utf-8"))
+        content: Any = json.loads(store.regular(file).read_text("utf-8"))
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise ValueError(f"format {content['format']!r} {content['version']!r}")
         names, space = content["fidelities"], content["space"]

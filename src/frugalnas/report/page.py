@@ -42,7 +42,7 @@ def page_of(record: Record, picture: str) -> str:
     style, script = page_file("page.css"), "\n".join(map(page_file, ("scale.js", "chart.js", "page.js")))
     grown, header = growth(record), record.header
     settings = header["config"]
-    space = _space(record)
+    space = space_of(record)
     drawn, step = shown(record)
     data = _data(record, space, grown, drawn)
     limits = ", ".join(f"{name} ≤ {amount(name, float(value))}" for name, value in settings["limits"].items())
@@ -118,7 +118,7 @@ def _number(value: float | None) -> float | int | None:
     return int(value) if value == int(value) and abs(value) < 2**53 else float(f"{value:.7g}")
 
 
-def _space(record: Record) -> Any:
+def space_of(record: Record) -> Any:
     """The space of the search; None where this version of FrugalNAS cannot make it, or its genotypes do not fit."""
     try:
         section = config.part("space", record.header["config"].get("space"), "space")

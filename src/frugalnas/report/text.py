@@ -58,10 +58,23 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def csv_of(rows: Iterable[Sequence[object]]) -> str:
-    """Rows, the first of which is the header, as CSV."""
+    """Rows, the first of which is the header, as CSV.
+
+    Words that a spreadsheet would take for a formula, as they may be from somebody else's run, get a quote before them.
+    """
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
+    csv.writer(file, lineterminator="\n").writerows([_inert(cell) for cell in row] for row in rows)
     return file.getvalue()
+
+
+def _inert(cell: object) -> object:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def front_table(front: Sequence[Trial], objectives: Sequence[str], shown: Sequence[Trial] | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -38,27 +38,56 @@ def measure(images: Tensor) -> Normalise:
     return Normalise(mean.float(), variance.sqrt().clamp(min=1 / 255).float())  # a constant channel has no spread
 
 
-def augment(images: Tensor, normalise: Normalise, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Random crops, flips, policies and cutouts of uint8 images (N, C, H, W), each its own; float32, normalised.
-
-    AutoAugment draws from torch's global generator. Raises InputError as `policy` does.
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What chance says of each image of a batch, all (N,): where its crop starts (`top`, `left`), whether it is
+    `flipped`, the centre of its cutout (`row`, `column`), and the `seed` of its policy.
     """
-    n, _, height, width = images.shape
+
+    top: Tensor
+    left: Tensor
+    flipped: Tensor
+    row: Tensor
+    column: Tensor
+    seed: Tensor
+
+    def at(self, places: Tensor) -> Draws:
+        """The draws of some images of the batch."""
+        return Draws(*(vars(self)[drawn.name][places] for drawn in fields(self)))
+
+
+def draw(count: int, side: tuple[int, int], recipe: Recipe, generator: torch.Generator) -> Draws:
+    """For a batch of so many images with these sides (H, W); on the CPU. What the recipe leaves out is not drawn."""
+
+    def below(limit: int, wanted: bool) -> Tensor:
+        return torch.randint(limit, (count,), generator=generator) if wanted else torch.zeros(count, dtype=torch.long)
+
+    moved = bool(recipe.crop_padding or recipe.flip)
+    top, left = below(2 * recipe.crop_padding + 1, moved), below(2 * recipe.crop_padding + 1, moved)
+    flipped = below(2, recipe.flip) == 1
+    row, column = (below(length, recipe.cutout > 0) for length in side)
+    return Draws(top, left, flipped, row, column, below(2**62, bool(recipe.auto_augment)))
+
+
+def augment(images: Tensor, normalise: Normalise, recipe: Recipe, draws: Draws) -> Tensor:
+    """Crops, flips, policies and cutouts of uint8 images (N, C, H, W), as drawn for each; float32, normalised.
+
+    Raises InputError as `policy` does.
+    """
     device = images.device
-
-    def below(limit: int) -> Tensor:
-        return torch.randint(limit, (n,), generator=generator).to(device)
-
     if recipe.crop_padding or recipe.flip:
-        top, left = below(2 * recipe.crop_padding + 1), below(2 * recipe.crop_padding + 1)
-        flipped = below(2) == 1 if recipe.flip else torch.zeros(n, dtype=torch.bool, device=device)
-        images = crop_flip(images, recipe.crop_padding, top, left, flipped)
-    if recipe.auto_augment:
-        transform = policy(recipe.auto_augment, images.shape[1])
-        images = torch.stack([transform(image) for image in images])
+        where = (draws.top.to(device), draws.left.to(device), draws.flipped.to(device))
+        images = crop_flip(images, recipe.crop_padding, *where)
+    if recipe.auto_augment and len(images):
+        transform, changed = policy(recipe.auto_augment, images.shape[1]), []
+        with torch.random.fork_rng(devices=[]):
+            for image, seed in zip(images, draws.seed.tolist(), strict=True):
+                torch.default_generator.manual_seed(seed)  # which torchvision draws from
+                changed.append(transform(image))
+        images = torch.stack(changed)
     pixels = normalise(images)
     if recipe.cutout:
-        pixels = cutout(pixels, recipe.cutout, below(height), below(width))
+        pixels = cutout(pixels, recipe.cutout, draws.row.to(device), draws.column.to(device))
     return pixels
 
 
@@ -105,25 +134,43 @@ def cutout(images: Tensor, size: int, row: Tensor, column: Tensor) -> Tensor:
     return images.masked_fill(inside, 0)
 
 
-def mix(images: Tensor, recipe: Recipe, rng: np.random.Generator) -> tuple[Tensor, Tensor, float] | None:
-    """A batch (N, C, H, W) mixed with itself in another order, that order (N,), and the share of the first images.
+@dataclass(frozen=True, eq=False)
+class Mixing:
+    """With which other image of its batch each is mixed (`order`, (N,)), and the `share` of its own.
+
+    `box`: the rectangle (top, bottom, left, right) that is the other's; None where the two are averaged.
+    """
+
+    order: Tensor
+    share: float
+    box: tuple[int, int, int, int] | None = None
+
+    def __call__(self, images: Tensor, others: Tensor) -> Tensor:
+        """Images (N, C, H, W) mixed with others; channels last."""
+        if self.box is None:
+            return torch.lerp(others, images, self.share).contiguous(memory_format=torch.channels_last)
+        top, bottom, left, right = self.box
+        mixed = images.clone(memory_format=torch.channels_last)
+        mixed[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
+        return mixed
+
+
+def mixing(count: int, side: tuple[int, int], recipe: Recipe, rng: np.random.Generator) -> Mixing | None:
+    """How a batch of so many images with these sides (H, W) is mixed; None where the recipe leaves it unmixed.
 
     Mixup (Zhang et al. 2018) averages two images; cutmix (Yun et al. 2019, algorithm 1) puts a rectangle of the second
-    into the first. The share is drawn from Beta(alpha, alpha), once a batch. None where the recipe leaves it unmixed.
+    into the first. The share is drawn from Beta(alpha, alpha), once a batch.
     """
     if not (recipe.mixup or recipe.cutmix) or rng.random() >= recipe.mix_probability:
         return None
     cut = bool(recipe.cutmix) and (not recipe.mixup or rng.random() < 0.5)
     alpha = recipe.cutmix if cut else recipe.mixup
     share = float(rng.beta(alpha, alpha))
-    order = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    order = torch.from_numpy(rng.permutation(count))
     if not cut:
-        return torch.lerp(images[order], images, share), order, share
-    height, width = images.shape[2:]
-    side = (1 - share) ** 0.5
+        return Mixing(order, share)
+    (height, width), half = side, (1 - share) ** 0.5 / 2
     row, column = rng.integers(height), rng.integers(width)  # the centre, so that the rectangle may be cut off
-    top, left = (max(0, round(c - s * side / 2)) for c, s in ((row, height), (column, width)))
-    bottom, right = (min(s, round(c + s * side / 2)) for c, s in ((row, height), (column, width)))
-    mixed = images.clone(memory_format=torch.channels_last)
-    mixed[:, :, top:bottom, left:right] = images[order, :, top:bottom, left:right]
-    return mixed, order, 1 - (bottom - top) * (right - left) / (height * width)
+    top, left = (max(0, round(c - s * half)) for c, s in ((row, height), (column, width)))
+    bottom, right = (min(s, round(c + s * half)) for c, s in ((row, height), (column, width)))
+    return Mixing(order, 1 - (bottom - top) * (right - left) / (height * width), (top, bottom, left, right))

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from frugalnas.core import InputError
+from frugalnas.store import regular
 from frugalnas.tasks.loop import Learner
 
 _CONTENT, _CHECKSUM = "frugalnas", "sum"  # keys of the metadata
@@ -53,10 +54,13 @@ def unpack(path: Path, parts: Learner, training: str) -> dict[str, Any]:
     Raises InputError for a damaged file, and for one of another training.
     """
     tensors, state = _opened(path, training)
-    _restore(parts, tensors)
-    parts.scaler.load_state_dict(state["scaler"])
-    if parts.average is not None:
-        parts.average.n_averaged.fill_(state["averaged"])
+    try:
+        _restore(parts, tensors)
+        parts.scaler.load_state_dict(state["scaler"])
+        if parts.average is not None:
+            parts.average.n_averaged.fill_(state["averaged"])
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{path} has the weights of another network") from None
     content: dict[str, Any] = state["content"]
     return content
 
@@ -77,7 +81,7 @@ def unpack_weights(path: Path, network: nn.Module, training: str) -> dict[str, A
 
 def _opened(path: Path, training: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        with safe_open(path, framework="pt") as opened:
+        with safe_open(regular(path, None), framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
     except (OSError, SafetensorError) as error:
@@ -85,10 +89,15 @@ def _opened(path: Path, training: str) -> tuple[dict[str, Tensor], dict[str, Any
     text = metadata.get(_CONTENT, "")
     if metadata.get(_CHECKSUM) != _checksum(tensors, text):
         raise InputError(f"{path} does not match its checksum: it was edited or damaged")
-    state: dict[str, Any] = json.loads(text)
-    if state["training"] != zlib.crc32(training.encode()):
-        raise InputError(f"{path} belongs to another training")
-    return tensors, state
+    try:
+        state: dict[str, Any] = json.loads(text)
+        if state["training"] != zlib.crc32(training.encode()):
+            raise InputError(f"{path} belongs to another training")
+        return tensors, state | {"content": dict(state["content"])}
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} holds no training") from None
 
 
 def _tensors(parts: Learner) -> dict[str, Tensor]:

@@ -18,10 +18,11 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from frugalnas.core import InputError, nearest
-from frugalnas.tasks.images import DataSource, Images, Labels, Part, Pixels, fitted
+from frugalnas.tasks.images import DataSource, Images, Labels, Part, Pixels, fitted, refuse_beyond_memory
 
 RESOLUTION = 32  # pixels, where the source asks for none: files may be photographs
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # for EPS Pillow would start Ghostscript
 PART_NAMES: Mapping[str, Part] = {
     "train": "train",
     "val": "validation",
@@ -164,7 +165,7 @@ def image_files(folder: Path, root: Path) -> tuple[list[Path], list[str]]:
 def _is_colour(path: Path) -> bool:
     """Whether the file is an image in colour, by its header."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.mode not in GRAY_MODES
     except Exception:  # decoders of untrusted files raise nearly anything; `decoded` says what
         return False
@@ -172,11 +173,12 @@ def _is_colour(path: Path) -> bool:
 
 def decoded(files: Sequence[Path], channels: int, resolution: int) -> tuple[Pixels, list[Facts]]:
     """uint8 (N, channels, resolution, resolution), undefined where the facts of a file have an error."""
+    refuse_beyond_memory(len(files) * channels * resolution**2, f"{len(files):,} images of {resolution} pixels")
     pixels = np.empty((len(files), channels, resolution, resolution), dtype=np.uint8)
 
     def decode(index: int) -> Facts:
         try:
-            with Image.open(files[index]) as image:
+            with Image.open(files[index], formats=FORMATS) as image:
                 facts = Facts(image.size, image.mode in GRAY_MODES, image.has_transparency_data)
                 # JPEG can decode at a fraction of its size; twice the target leaves the antialiasing to the resize
                 image.draft(None, (2 * resolution, 2 * resolution))
@@ -278,7 +280,9 @@ def _unfit(path: Path, root: Path) -> str:
 
 
 def _leaves(path: Path, root: Path) -> bool:
-    return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
+    if not path.is_symlink():
+        return False
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))  # which bear links in circles
 
 
 def _shown(path: Path, root: Path) -> str:

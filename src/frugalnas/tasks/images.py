@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -134,6 +136,15 @@ def _check_labels(labels: NDArray[Any], classes: int, where: str) -> None:
             f"{where}: {len(wrong)} labels out of range, the first is {labels[wrong[0]]} at {wrong[0]}: "
             f"expected 0 to {classes - 1}"
         )
+
+
+def refuse_beyond_memory(size: int, what: str) -> None:
+    """Raise InputError, which begins with `what`, for `size` bytes that this machine could never hold."""
+    if sys.platform == "win32":
+        return  # which says so itself, as it promises no more memory than it has
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise InputError(f"{what}: {size / 1e9:,.1f} GB, and this machine has {memory / 1e9:,.1f} GB of memory")
 
 
 def _check_split(validation: float, seed: int) -> None:

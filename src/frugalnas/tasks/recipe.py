@@ -16,10 +16,10 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 class Recipe:
     """How to train, apart from how long.
 
-    `batch`: images a step. `lr`: the highest learning rate, `warmup`: the share of the training in which it rises to
-    that from 0, before the cosine; `lr_end`: the rate that the cosine ends at. `clip`: largest norm of the gradient,
-    0 = off. `ema`: decay of the average over the weights of all steps, which is then the result, 0 = off (see
-    `loop.averaged`).
+    `batch`: images a step, in `accumulate` parts one after the other, which need less memory. `lr`: the highest
+    learning rate, `warmup`: the share of the training in which it rises to that from 0, before the cosine; `lr_end`:
+    the rate that the cosine ends at. `clip`: largest norm of the gradient, 0 = off. `ema`: decay of the average over
+    the weights of all steps, which is then the result, 0 = off (see `loop.averaged`).
 
     Images: `flip` half of them; `crop_padding`: border of the random crop, `cutout`: side of the erased square, both in
     pixels, 0 = off, of images whose side is `resolution`, where 0 is that of the source (see `at`). `auto_augment`:
@@ -34,6 +34,7 @@ class Recipe:
     """
 
     batch: int = 128
+    accumulate: int = 1
     lr: float = 0.05
     lr_end: float = 0.0
     warmup: float = 0.0
@@ -58,6 +59,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.batch < 2:
             raise InputError(f"recipe.batch = {self.batch}: expected 2 or more (batch normalisation needs two images)")
+        if not 1 <= self.accumulate <= self.batch // 2:
+            raise InputError(
+                f"recipe.accumulate = {self.accumulate}: expected 1 to {self.batch // 2}, half of recipe.batch"
+            )
         if not 0 < self.lr < math.inf:
             raise InputError(f"recipe.lr = {self.lr}: expected a positive number")
         if not 0 <= self.lr_end <= self.lr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from frugalnas.core import InputError
 from frugalnas.model import FILE as MODEL
 from frugalnas.model import Model, load_weights
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.store import LOCK, locked, write_atomically
+from frugalnas.store import LOCK, locked, regular, write_atomically
 from frugalnas.tasks.augment import Normalise
 from frugalnas.tasks.checkpoint import packed, unpack
 from frugalnas.tasks.data import DataSource, absolute, refuse_among_images
+from frugalnas.tasks.device import device_of
 from frugalnas.tasks.loop import Watch
 from frugalnas.tasks.loop import epochs as epochs_of
+from frugalnas.tasks.ranks import Ranks, joined
 from frugalnas.tasks.recipe import Budget, Recipe
 from frugalnas.tasks.tensors import rated, scores
 from frugalnas.training.page import page_of
@@ -78,6 +80,9 @@ def train(
     Goes on where a training with the same settings was interrupted; one that is finished is only read. Raises
     InputError for a folder with another training, for what is wrong with the arguments or the images, and where the
     loss becomes NaN or infinite.
+
+    In processes that torchrun has started, all of which are to call this with the same arguments, each trains on its
+    part of every batch; the first alone writes files, and all return the same.
     """
     refuse_among_images(data, out)
     budget = Budget(epochs, minutes)
@@ -92,32 +97,45 @@ def resume(folder: Path, progress: Progress | None = None) -> Trained:
 
 def _run(folder: Path, settings: Settings, progress: Progress | None) -> Trained:
     began = time.monotonic()
-    refuse_another(folder, settings)
-    if is_finished(folder):
-        return _finished(folder)
-    work = prepared(settings, began)
-    with _locked(folder):
-        if is_finished(folder):  # by another process, in the meantime
-            return _finished(folder)
-        begin(folder, settings, work.fingerprint())
+    with joined(device_of(settings.device)) as ranks, ExitStack() as held:
+        if ranks.yes(lambda: _is_over(folder, settings)):
+            return _finished(folder, ranks)
+        work = ranks.together(lambda: prepared(settings, began, ranks))
+        ranks.alone(lambda: held.enter_context(_locked(folder)))
+        if ranks.yes(lambda: is_finished(folder)):  # by another process, in the meantime
+            return _finished(folder, ranks)
+        ranks.alone(lambda: begin(folder, settings, work.fingerprint()))
         try:
             with torch.random.fork_rng(devices=[]):
-                return _scored(folder, work, *_trained(folder, work, began, progress))
+                done = _trained(folder, work, began, progress, ranks)
+                ranks.alone(lambda: _score(folder, work, *done))
         except FloatingPointError as error:
             lower = f"a lower one, such as --set recipe.lr={settings.recipe.lr / 4:g}, may help (in another --out)"
-            raise InputError(f"{error}; recipe.lr is {settings.recipe.lr:g}: {lower}") from None
+            raise ranks.error(f"{error}; recipe.lr is {settings.recipe.lr:g}: {lower}") from None
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped, go on with: frugalnas resume {folder}") from None
+        return _finished(folder, ranks)
 
 
-def _finished(folder: Path) -> Trained:
+def _is_over(folder: Path, settings: Settings) -> bool:
+    """Whether the training was finished before. Raises InputError where `folder` holds another one."""
+    refuse_another(folder, settings)
+    return is_finished(folder)
+
+
+def _finished(folder: Path, ranks: Ranks) -> Trained:
     """Read what a finished training left."""
-    (folder / CHECKPOINT).unlink(missing_ok=True)  # where it was killed just before it did so itself
+    ranks.alone(lambda: (folder / CHECKPOINT).unlink(missing_ok=True))  # it may have been killed just before that
+    with ranks.file(folder / MODEL) as model, ranks.file(folder / METRICS) as metrics:
+        return ranks.together(lambda: Trained(folder, Model.load(model or folder), _read(metrics or folder / METRICS)))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / METRICS} cannot be read: {error}") from None
-    return Trained(folder, Model.load(folder), metrics)
+        raise InputError(f"{path} cannot be read: {error}") from None
+    return metrics
 
 
 @contextmanager
@@ -130,7 +148,9 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _trained(folder: Path, work: Work, began: float, progress: Progress | None) -> tuple[list[dict[str, Any]], float]:
+def _trained(
+    folder: Path, work: Work, began: float, progress: Progress | None, ranks: Ranks
+) -> tuple[list[dict[str, Any]], float]:
     """Train to the end, from the checkpoint where there is one. `began`: when this session did.
 
     Returns what each epoch was, and when the training would have begun had it run in one go. The state after every
@@ -139,10 +159,11 @@ def _trained(folder: Path, work: Work, began: float, progress: Progress | None) 
     settings, images, budget = work.settings, work.train, work.budget
     asked = json.dumps(settings.to_json() | {"source": None})  # where it is from makes it no other training
     history: list[dict[str, Any]] = []
-    if (folder / CHECKPOINT).exists():
-        state = unpack(folder / CHECKPOINT, work.learner, asked)
-        history, budget = state["epochs"], Budget(**state["budget"])
-        began -= state["seconds"]
+    with ranks.file(folder / CHECKPOINT) as file:
+        if file is not None:
+            state = ranks.together(lambda: unpack(file, work.learner, asked))
+            history, budget = state["epochs"], Budget(**state["budget"])
+            began -= state["seconds"]
     running = epochs_of(
         work.learner,
         *on(work.device, images),
@@ -153,20 +174,22 @@ def _trained(folder: Path, work: Work, began: float, progress: Progress | None) 
         done=len(history),
         seconds=time.monotonic() - began,
         watch=_watch(progress, history, settings.budget, began),
+        ranks=ranks,
     )
     unwritten, written = b"", time.monotonic()
     try:
-        for epoch in running:
-            history.append(asdict(epoch))
-            if work.validation is not None and settings.validate:
-                history[-1]["validation_error"] = scores(*work.logits(work.validation))["error"]
-            state = {"epochs": history, "seconds": time.monotonic() - began, "budget": asdict(budget)}
-            unwritten = packed(work.learner, asked, state)
-            if time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS:
-                write_atomically(folder / CHECKPOINT, unwritten)
-                unwritten, written = b"", time.monotonic()
+        with ranks.listening():
+            for epoch in running:
+                history.append(asdict(epoch))
+                if ranks.first and work.validation is not None and settings.validate:
+                    history[-1]["validation_error"] = scores(*work.logits(work.validation))["error"]
+                state = {"epochs": history, "seconds": time.monotonic() - began, "budget": asdict(budget)}
+                unwritten = packed(work.learner, asked, state)
+                if ranks.first and time.monotonic() - written >= SECONDS_BETWEEN_CHECKPOINTS:
+                    write_atomically(folder / CHECKPOINT, unwritten)
+                    unwritten, written = b"", time.monotonic()
     finally:
-        if unwritten:
+        if ranks.first and unwritten:
             write_atomically(folder / CHECKPOINT, unwritten)
     return history, began
 
@@ -188,7 +211,7 @@ def _watch(
     return watch
 
 
-def _scored(folder: Path, work: Work, history: list[dict[str, Any]], began: float) -> Trained:
+def _score(folder: Path, work: Work, history: list[dict[str, Any]], began: float) -> None:
     """Score the result, once, and write all files of a finished training."""
     architecture, settings = work.architecture, work.settings
     network = architecture.space.build(architecture.genotype)
@@ -218,5 +241,3 @@ def _scored(folder: Path, work: Work, history: list[dict[str, Any]], began: floa
     architecture.save(folder / ARCHITECTURE)
     write_atomically(folder / PAGE, page_of(folder, settings, metrics))
     write_atomically(folder / METRICS, json.dumps(metrics, indent=1) + "\n")
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    return Trained(folder, model, metrics)

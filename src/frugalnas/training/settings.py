@@ -12,7 +12,7 @@ from frugalnas import __version__
 from frugalnas.core import InputError
 from frugalnas.schema import construct
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.store import JOURNAL, write_atomically
+from frugalnas.store import JOURNAL, regular, write_atomically
 from frugalnas.tasks.data import DataSource
 from frugalnas.tasks.recipe import Budget, Recipe
 
@@ -136,7 +136,7 @@ def _begun(folder: Path) -> dict[str, Any]:
     """The content of `training.json`. Raises InputError for anything that no training wrote."""
     path = folder / SETTINGS
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8"))
         Settings.from_json(content)
         if not isinstance(content["images"], str) or not isinstance(content["frugalnas"], str):
             raise TypeError("images or frugalnas is no text")

@@ -18,6 +18,7 @@ from frugalnas.tasks.data import Images, find_test, load_search, load_train
 from frugalnas.tasks.device import device_of
 from frugalnas.tasks.images import fingerprint
 from frugalnas.tasks.loop import Learner, learner, predict
+from frugalnas.tasks.ranks import Ranks
 from frugalnas.tasks.recipe import Budget
 from frugalnas.training.settings import Settings
 
@@ -69,10 +70,11 @@ def on(device: torch.device, images: Images) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device)
 
 
-def prepared(settings: Settings, began: float) -> Work:
+def prepared(settings: Settings, began: float, ranks: Ranks) -> Work:
     """Read the images and build the network. What can be wrong with them is found here, before a file is written.
 
-    `began`: the moment, by `time.monotonic`, at which the time of the budget began. Raises InputError.
+    `began`: the moment, by `time.monotonic`, at which the time of the budget began. `ranks`: the processes that train,
+    each of which holds all images. Raises InputError.
     """
     validation, test = None, find_test(settings.data)
     if test is None or settings.validate:
@@ -80,9 +82,9 @@ def prepared(settings: Settings, began: float) -> Work:
     else:
         images = load_train(settings.data)
     parts = [part for part in (images, validation, test) if part is not None]
-    for note in notes_on(parts, settings.data):
+    for note in notes_on(parts, settings.data) if ranks.first else ():
         _log.warning("frugalnas: %s", note)
-    given, recipe, device = settings.architecture, settings.recipe, device_of(settings.device)
+    given, recipe, device = settings.architecture, settings.recipe, ranks.device(device_of(settings.device))
     space = resized(
         given.space,
         in_channels=images.in_channels,
@@ -92,8 +94,9 @@ def prepared(settings: Settings, began: float) -> Work:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = resized(space, auxiliary=recipe.auxiliary > 0).build(given.genotype)
+        network: nn.Module = resized(space, auxiliary=recipe.auxiliary > 0).build(given.genotype)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = ranks.joint(network, (images.in_channels, images.resolution, images.resolution))
     normalise = measure(on(torch.device("cpu"), images)[0])
     normalise = Normalise(normalise.mean.to(device), normalise.std.to(device))
     budget = settings.budget
