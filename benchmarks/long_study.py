@@ -23,8 +23,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from frugalnas import launch, record, report, snapshot
 from frugalnas.config import assignment, options, resolve
 from frugalnas.core import Trial
@@ -64,11 +62,11 @@ class Free:
 
 def make(folder: Path, trials: int, method: str, settings: list[str]) -> list[tuple[int, float, int]]:
     """Run the study; how many trials were told, after how many seconds, in how many resident bytes."""
-    began, process, seen = time.perf_counter(), psutil.Process(), list[tuple[int, float, int]]()
+    began, seen = time.perf_counter(), list[tuple[int, float, int]]()
 
     def progress(study: Study) -> None:
         if len(study.trials) % max(1, trials // 10) == 0:
-            seen.append((len(study.trials), time.perf_counter() - began, process.memory_info().rss))
+            seen.append((len(study.trials), time.perf_counter() - began, resident("VmRSS")))
             print(f"{seen[-1][0]:>9,} told, {seen[-1][1]:6.1f} s, {seen[-1][2] / 2**20:6.0f} MiB", file=sys.stderr)
 
     tree = resolve(method, layers=[options(data="fashion-mini", trials=trials), *map(assignment, settings)])
@@ -89,8 +87,13 @@ def measured(folder: Path, command: str) -> tuple[float, float, int]:
         with suppress(Stopped):
             launch.resume(folder, trials=10**8, executor=Free(stops=True), write=lambda folder: None)
     seconds, busy = time.perf_counter() - began, time.process_time() - busy
+    return seconds, busy, resident("VmHWM")
+
+
+def resident(name: str) -> int:
+    """Bytes of this process in memory, as Linux tells: "VmRSS" now, "VmHWM" at most so far."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    return seconds, busy, 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    return 1024 * int(status.partition(f"{name}:")[2].split()[0])
 
 
 def main() -> None:
