@@ -200,7 +200,6 @@ class ProcessPool:
             self._unfinished.remove(task)
             return True
 
-
     def _replaced(self, worker: _Worker) -> _Worker:
         worker.pool.stop()
         self._all.append(_Worker(self.threads, worker.gpu))  # the old one stays, to be joined when all are closed
