@@ -65,7 +65,7 @@ def write(folder: Path, history: History, strategy: Strategy, events: int, check
 def read(folder: Path) -> Snapshot | None:
     """The snapshot in a run folder, or None where there is none that can be used."""
     try:
-        checksum, _, body = regular(folder / FILE, None).read_bytes().partition(b"\n")
+        checksum, _, body = regular(folder / FILE).read_bytes().partition(b"\n")
         content = json.loads(body) if checksum == b"%08x" % zlib.crc32(body) else {}
         if content["format"] != _FORMAT:
             return None
