@@ -1,24 +1,28 @@
 """What workers bring, and what they cost: the process pool and Ray, side by side.
 
-(a) Speed-up: the same list of real trainings by one and by two one-thread workers of the process pool and of a Ray of
-this machine. Each list is rated once before, so that no start, import or first read of the images is in the figures;
+(a) Speed-up: the same list of real trainings by one and by two one-thread workers of the process pool, of a Ray of this
+machine, and as the limit of Python's own ProcessPoolExecutor, which watches, retries and limits nothing. Some are rated
+before, so that no start, import or first read of the images is in the figures;
 (b) overhead: milliseconds a trial with a free objective, one worker, one trial at a time;
 (c) bytes that are shipped for a trial of (a) after the first: its pickled call, in which the problem is a reference as
 the images are, and its pickled answer. What Ray adds of its own to a call is not counted.
 
-    python benchmarks/executors.py [--trainings 12] [--epochs 2] [--free 300] [--repeats 3]
+    python benchmarks/executors.py [--trainings 20] [--epochs 1] [--free 300] [--repeats 5]
 
-Rivals take turns; medians of the repeats are printed, and the time that each takes to its first answer. About five
-minutes on two cores, which should be idle.
+Rivals take turns; printed are the medians over the repeats, of speed-ups that of the ratios within a repeat, and the
+time that each takes to its first answer. About ten minutes on two cores, which should be idle.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -41,7 +45,19 @@ from frugalnas.distribute import Executor, ProcessPool, RayCluster
 from frugalnas.distribute.session import Share, join, leave
 from frugalnas.variation import random_genotype
 
-KINDS: dict[str, Callable[[int], Any]] = {"processes": ProcessPool, "ray": lambda workers: RayCluster(workers=workers)}
+
+class Plain(ProcessPoolExecutor):
+    """Python's own pool of spawned processes."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, get_context("spawn"))
+
+    def close(self) -> None:
+        self.shutdown()
+
+
+OURS: dict[str, Callable[[int], Any]] = {"processes": ProcessPool, "ray": lambda workers: RayCluster(workers=workers)}
+KINDS = {"plain": Plain, **OURS}
 
 
 @dataclass(frozen=True)
@@ -123,8 +139,12 @@ def speed_up(trainings: int, epochs: int, repeats: int) -> None:
             for rival, executor in rivals.items():
                 taken[rival].append(seconds(executor, asked))
         for kind in KINDS:
+            ratios = [one / two for one, two in zip(taken[kind, 1], taken[kind, 2], strict=True)]
             one, two = (median(taken[kind, n]) for n in (1, 2))
-            print(f"{kind:<12}{trainings} trainings: {one:7.2f} s, {two:7.2f} s by two workers: {one / two:.2f} x")
+            print(
+                f"{kind:<12}{trainings} trainings: {one:7.2f} s, {two:7.2f} s by two workers: {median(ratios):.2f} x "
+                f"({min(ratios):.2f} to {max(ratios):.2f})"
+            )
         call, answer = shipped(rivals["ray", 2], asked[1])
         print(f"ray         {call:,} bytes are sent for a trial after the first, {answer:,} come back", flush=True)
 
@@ -141,20 +161,22 @@ def shipped(executor: RayCluster, call: tuple[Any, ...]) -> tuple[int, int]:
 def overhead(count: int, repeats: int) -> None:
     with ExitStack() as ends:
         asked = calls(Problem(Toy(), (Objective("error"),), (Free(),)), count)
-        rivals = {kind: started(kind, 1, None, asked[:2], ends) for kind in KINDS}
+        rivals = {kind: started(kind, 1, None, asked[:2], ends) for kind in OURS}
         taken: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for _ in range(repeats):
             for kind, executor in rivals.items():
                 taken[kind].append(one_by_one(executor, asked))
-        for kind in KINDS:
+        for kind in OURS:
             print(f"{kind:<12}{median(taken[kind]):7.2f} ms a free trial")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("trainings", 12), ("epochs", 2), ("free", 300), ("repeats", 3)):
+    for name, default in (("trainings", 20), ("epochs", 1), ("free", 300), ("repeats", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"  # of the plain pool's workers; the others see to it themselves
     join("local", Share(1, 0, None), 4)
     try:
         speed_up(given.trainings, given.epochs, given.repeats)

@@ -24,7 +24,7 @@ from frugalnas.core import InputError
 from frugalnas.model import Model
 from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.cell import CellSpace
-from frugalnas.tasks import loop
+from frugalnas.tasks import checkpoint, loop
 from frugalnas.tasks.data import DataSource, load_test
 from frugalnas.tasks.recipe import Budget, Recipe
 from frugalnas.training import Trained, resume, run, train, work
@@ -326,6 +326,32 @@ def test_a_damaged_checkpoint_is_named(source: DataSource, tmp_path: Path) -> No
     file.write_bytes((tmp_path / "other" / "checkpoint.safetensors").read_bytes())
     with pytest.raises(InputError, match="belongs to another training"):
         resume(out)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"epochs": [{"epoch": 1}]},
+        {"epochs": [{"epoch": 7, "loss": 1.0, "lr": 0.1, "seconds": 1.0, "images": 100}]},
+        {"epochs": [{"epoch": 1, "loss": "<script>", "lr": 0.1, "seconds": 1.0, "images": 100}]},
+        {"epochs": 7},
+        {"seconds": 1e999},
+        {"budget": {"epochs": 10, "hours": 3}},
+    ],
+)
+def test_a_checkpoint_that_adds_up_and_is_untrue_is_refused(
+    forged: dict[str, Any], source: DataSource, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        begun(source, tmp_path, progress=stop_in(2, KeyboardInterrupt()))
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, framework="pt") as opened:
+        state = json.loads(opened.metadata()["frugalnas"])
+    state["content"] |= forged
+    tensors, text = load_file(path), json.dumps(state)
+    path.write_bytes(checkpoint.save(tensors, {"frugalnas": text, "sum": checkpoint._checksum(tensors, text)}))
+    with pytest.raises(InputError, match="checkpoint.safetensors holds no training"):
+        resume(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", "nonsense", '{"format": "frugalnas/training", "version": 2}'])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from frugalnas.tasks.augment import Normalise
 from frugalnas.tasks.checkpoint import packed, unpack
 from frugalnas.tasks.data import DataSource, absolute, refuse_among_images
 from frugalnas.tasks.device import device_of
-from frugalnas.tasks.loop import Watch
+from frugalnas.tasks.loop import Epoch, Watch
 from frugalnas.tasks.loop import epochs as epochs_of
 from frugalnas.tasks.ranks import Ranks, joined
 from frugalnas.tasks.recipe import Budget, Recipe
@@ -161,9 +162,8 @@ def _trained(
     history: list[dict[str, Any]] = []
     with ranks.file(folder / CHECKPOINT) as file:
         if file is not None:
-            state = ranks.together(lambda: unpack(file, work.learner, asked))
-            history, budget = state["epochs"], Budget(**state["budget"])
-            began -= state["seconds"]
+            history, budget, seconds = ranks.together(lambda: _earlier(file, unpack(file, work.learner, asked)))
+            began -= seconds
     running = epochs_of(
         work.learner,
         *on(work.device, images),
@@ -192,6 +192,19 @@ def _trained(
         if ranks.first and unwritten:
             write_atomically(folder / CHECKPOINT, unwritten)
     return history, began
+
+
+def _earlier(path: Path, state: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Budget, float]:
+    """What a checkpoint says of earlier sessions: epochs, budget, seconds. Raises InputError where it is untrue."""
+    try:
+        history, seconds = [dict(epoch) for epoch in state["epochs"]], state["seconds"]
+        for number, epoch in enumerate(history, start=1):
+            values = [epoch[field.name] for field in fields(Epoch)] + [epoch.get("validation_error", 0.0), seconds]
+            if epoch["epoch"] != number or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+                raise ValueError("no epoch of a training")
+        return history, Budget(**state["budget"]), float(seconds)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        raise InputError(f"{path} holds no training") from None
 
 
 def _watch(
