@@ -117,12 +117,12 @@ def test_of_studies_started_at_once_in_one_folder_one_wins(tmp_path, monkeypatch
     write = store.write_atomically
 
     def write_when_another_comes(path, content):
-        monkeypatch.setattr(store, "write_atomically", write)
+        monkeypatch.setattr(store.journal, "write_atomically", write)
         with pytest.raises(InputError, match="open in another process|already holds a study"):
             Journal.create(tmp_path, {"starter": 2}).append(ask_event(0, Candidate((2,))))
         write(path, content)
 
-    monkeypatch.setattr(store, "write_atomically", write_when_another_comes)
+    monkeypatch.setattr(store.journal, "write_atomically", write_when_another_comes)
     journal = Journal.create(tmp_path, {"starter": 1})
     journal.append(ask_event(0, Candidate((1,))))
     journal.close()
@@ -133,7 +133,7 @@ def test_of_studies_started_at_once_in_one_folder_one_wins(tmp_path, monkeypatch
 @pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be synchronised")
 def test_a_new_journal_is_on_the_disk_with_its_name(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(store.os, "fsync", lambda file: synced.append(stat.S_ISDIR(os.fstat(file).st_mode)))
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(stat.S_ISDIR(os.fstat(file).st_mode)))
     Journal.create(tmp_path / "run", {}).close()
     assert synced == [False, True]
 
@@ -213,7 +213,7 @@ def failing(monkeypatch, file, error, *, after=False):
             write(to, data)
         raise error
 
-    monkeypatch.setattr(store.os, "write", fail)
+    monkeypatch.setattr(os, "write", fail)
 
 
 def test_times_that_cannot_be_written_end_in_one_line_and_free_the_folder(tmp_path, monkeypatch):

@@ -257,7 +257,7 @@ def test_a_full_disk_loses_nothing(
         real(file)
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match="cannot write .*No space left"):
-        patch.setattr("frugalnas.store.os.fsync", full)
+        patch.setattr("os.fsync", full)
         begun(source, tmp_path / "out")
     assert epochs_in(tmp_path / "out") == 2
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"training.json", "checkpoint.safetensors", ".lock"}

@@ -6,7 +6,6 @@ import multiprocessing
 import multiprocessing.spawn
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import Any
 
 from frugalnas.core import InputError, MachineError
 from frugalnas.distribute import limits
-from frugalnas.distribute.executor import WorkerDied, cores
+from frugalnas.distribute.executor import WorkerDied, cores, pin
 from frugalnas.distribute.gpus import VISIBLE, chosen
 
 
@@ -217,17 +216,14 @@ def _refuse_unguarded_script() -> None:
 
 
 def _pinned(threads: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Call `function` with torch held to `threads`, also where it was imported before the environment said so."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+    """Call `function` with torch held to `threads`, also where the script imported it, or a trial changed them."""
+    pin(threads)
     return function(*arguments)
 
 
 def _start_worker(threads: int, gpu: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides what ends
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(threads)  # read where torch is imported after this
+    pin(threads)
     if gpu is not None:
         os.environ[VISIBLE] = gpu  # which torch reads once it is first asked for a GPU
     parent = multiprocessing.parent_process()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from frugalnas.distribute import limits
+from frugalnas.distribute.executor import pin
 
 _KEPT = 4  # arguments that were shipped once, and may come again
 Preparations = Sequence[tuple[Callable[..., Any], Sequence[Any]]]
@@ -52,15 +51,6 @@ class Rater:
                 self._fetched.clear()
             self._fetched[argument] = _got(argument)
         return self._fetched[argument]
-
-
-def pin(threads: int) -> None:
-    """Hold torch to so many threads, also where it is imported already."""
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(threads)
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
 
 
 def _got(reference: Any) -> Any:
