@@ -123,8 +123,8 @@ class Ranks:
         _told(lambda: dist.broadcast(size, rank))
         if not size:
             return b""
-        data = torch.frombuffer(bytearray(content), dtype=torch.uint8) if rank == self.rank else size.new_empty(0)
-        data = data if rank == self.rank else torch.empty(int(size), dtype=torch.uint8)
+        own = rank == self.rank
+        data = torch.frombuffer(bytearray(content if own else bytes(int(size))), dtype=torch.uint8)
         _told(lambda: dist.broadcast(data, rank))
         return data.numpy().tobytes()
 
