@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -31,11 +30,8 @@ from typing import Any
 from frugalnas import config, parts
 from frugalnas.core import (
     Candidate,
-    Fidelity,
-    Genotype,
     Objective,
     Problem,
-    Space,
     evaluate,
     rng_for,
     screen,
@@ -44,6 +40,7 @@ from frugalnas.core import (
 from frugalnas.distribute import Executor, ProcessPool, RayCluster
 from frugalnas.distribute.session import Share, join, leave
 from frugalnas.variation import random_genotype
+from loop_overhead import Free, Toy
 
 
 class Plain(ProcessPoolExecutor):
@@ -58,28 +55,6 @@ class Plain(ProcessPoolExecutor):
 
 OURS: dict[str, Callable[[int], Any]] = {"processes": ProcessPool, "ray": lambda workers: RayCluster(workers=workers)}
 KINDS = {"plain": Plain, **OURS}
-
-
-@dataclass(frozen=True)
-class Toy:
-    domains: tuple[int, ...] = (9,) * 40
-
-    def canonical(self, genotype: Genotype) -> Genotype:
-        return genotype
-
-    def at(self, fidelity: Fidelity) -> Toy:
-        return self
-
-    def build(self, genotype: Genotype) -> Genotype:
-        return genotype
-
-
-@dataclass(frozen=True)
-class Free:
-    values: tuple[str, ...] = ("error",)
-
-    def evaluate(self, candidate: Candidate, space: Space, seed: int) -> dict[str, float]:
-        return {"error": float(sum(candidate.genotype))}
 
 
 def real(epochs: int) -> dict[str, Any]:
@@ -160,7 +135,7 @@ def shipped(executor: RayCluster, call: tuple[Any, ...]) -> tuple[int, int]:
 
 def overhead(count: int, repeats: int) -> None:
     with ExitStack() as ends:
-        asked = calls(Problem(Toy(), (Objective("error"),), (Free(),)), count)
+        asked = calls(Problem(Toy(), (Objective("first"),), (Free(),)), count)
         rivals = {kind: started(kind, 1, None, asked[:2], ends) for kind in OURS}
         taken: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for _ in range(repeats):
