@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from torch import nn
 
 import frugalnas
@@ -70,6 +71,16 @@ def placed(here: Path, name: str, content: bytes | str) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
     return folder / name
+
+
+@pytest.mark.parametrize("mean", [[None], [10**400], [float("nan")], ["0"], [0.0, 0.0], 0.0, []])
+def test_a_model_of_no_normalisation(here, mean):
+    with safe_open(here / "model.safetensors", framework="pt") as opened:
+        content = json.loads(opened.metadata()["frugalnas"]) | {"mean": mean}
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    file = placed(here, "m.safetensors", checkpoint.save(tensors, {"frugalnas": json.dumps(content)}))
+    with pytest.raises(InputError, match="expected 1 numbers each"):
+        Model.load(file)
 
 
 @fuzz(16)

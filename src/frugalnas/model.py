@@ -115,10 +115,18 @@ def _model_of(content: Any, tensors: Mapping[str, Tensor]) -> Model:
         raise InputError(f"format {content['format']!r} {content['version']!r}: expected {FORMAT!r} {VERSION}")
     architecture = Architecture.from_json(content["architecture"])
     classes = tuple(map(str, content["classes"]))
-    normalise = Normalise(torch.tensor(content["mean"]), torch.tensor(content["std"]))
+    normalise = Normalise(*(_of_channels(content[name], architecture.space.in_channels) for name in ("mean", "std")))
     network = architecture.space.build(architecture.genotype)
     load_weights(network, tensors)
     return Model(architecture, network.eval(), classes, normalise, dict(content["notes"]))
+
+
+def _of_channels(values: Any, channels: int) -> Tensor:
+    """A number for each channel (C,), from JSON. Raises InputError."""
+    numbers = isinstance(values, list) and all(type(value) in (int, float) and abs(value) < 1e30 for value in values)
+    if not numbers or len(values) != channels:
+        raise InputError(f"mean and std of the images: expected {channels} numbers each")
+    return torch.tensor(values, dtype=torch.float32)
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
