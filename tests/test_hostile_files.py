@@ -198,6 +198,12 @@ def test_a_file_of_a_job_of_any_values(here, name, data):
     soft(read, placed(here, name, text))
 
 
+def test_a_training_of_an_infinite_seed(here):
+    content, read = FILES["training.json"]
+    with pytest.raises(InputError, match="says nothing of a training"):
+        read(placed(here, "training.json", json.dumps(content | {"seed": float("inf")})))
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return print, ("owned",)

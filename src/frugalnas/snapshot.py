@@ -71,7 +71,7 @@ def read(folder: Path) -> Snapshot | None:
             return None
         architectures = [each and _decoded(Genotype, each, {}, ((), ())) for each in content["architectures"]]
         return Snapshot(int(content["events"]), int(content["checksum"]), architectures, content["state"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         return None
 
 
@@ -80,7 +80,7 @@ def restore(strategy: Strategy, state: Any, history: History) -> bool:
     told = {trial.number: trial for trial in history.trials}
     try:
         fields = [*_fields_from(strategy, state, told, _asked(history))]
-    except (LookupError, TypeError, ValueError, RecursionError):
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError):
         return False
     for owner, name, value in fields:
         setattr(owner, name, value)

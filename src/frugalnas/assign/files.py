@@ -115,7 +115,7 @@ def load(folder: str | Path, network: nn.Module | Model | None = None) -> nn.Mod
         chosen = {entry["name"]: _multiplier(folder, entry["multiplier"]) for entry in content["layers"]}
         ranges = {entry["name"]: Range(**entry["range"]) for entry in content["layers"]}
         made = approximated(module, chosen, ranges).eval()
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"{folder / ASSIGNMENT} is no assignment of this network: {_one_line(error)}") from None
     load_weights(made, _with_biases(made, _weights(folder)))
     return made.eval()

@@ -109,7 +109,7 @@ def _searched(folder: Path) -> _Trained:
             for trial in done
             if trial.candidate.rung == top and "error" in trial.values
         }
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         cause = f"{error}" if isinstance(error, InputError) else f"{type(error).__name__} {error}"
         raise InputError(f"{folder} holds a journal of no search: {' '.join(cause.split())[:300]}") from None
     return _Trained(space, errors)

@@ -129,7 +129,7 @@ def _read(path: Path, tree: Tree) -> list[str]:
         ) from None
     except OSError as error:
         raise InputError(f"--ladder {path}: cannot read {file}: {error.strerror}") from None
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise InputError(f"--ladder {path}: {file} holds no ladder of a study of proxies ({error})") from None
     if space != tree["space"]:
         _log.warning("frugalnas: --ladder: %s is of a study on another space than that of this search", path)

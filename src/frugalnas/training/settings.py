@@ -144,7 +144,7 @@ def _begun(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} holds no training: there is no {SETTINGS} in it") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         reason = error if isinstance(error, InputError) else f"{type(error).__name__} {error}"
         raise InputError(f"{path} says nothing of a training: {' '.join(str(reason).split())[:300]}") from None
     return content
