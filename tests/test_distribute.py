@@ -179,6 +179,21 @@ def test_workers_that_die_idle_are_replaced():
     assert before and after and not before & after
 
 
+def leave():
+    os._exit(3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
+def test_workers_that_died_leave_no_files_open():
+    pool, opened = ProcessPool(1), []
+    for _ in range(5):
+        with pytest.raises(WorkerDied):
+            pool.submit(leave).result(60)
+        opened.append(len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+    until(lambda: len(os.listdir("/proc/self/fd")) <= opened[0] + 4)  # noqa: PTH208
+    pool.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
 def test_workers_end_with_their_driver(tmp_path):
     (tmp_path / "driver.py").write_text(DRIVER)

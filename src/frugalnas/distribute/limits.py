@@ -77,7 +77,7 @@ class Vigil:
     """Watches one attempt at a candidate from the driver, so that nothing the worker does can stop it.
 
     `time_limit_s` counts from when the worker has begun. `memory_gb` is what its process may hold while it rates: all
-    that is resident counts, also what it held before (Python and torch alone are 0.3 to 0.5 GB), its own processes do
+    that is resident counts, also what it held before (Python and torch alone are about 0.5 GB), its own processes do
     not, and a peak between two looks may pass. `idle_limit_s` is how long the worker, with the processes that it
     started, may use no processor, also before it has begun.
     """

@@ -56,6 +56,10 @@ class _Worker:
         """Whether its process ended while it was idle. It may have held a lock that the next one would wait for."""
         return self.started > 1 or (self.process is not None and self.process.exitcode is not None)
 
+    def end(self) -> None:
+        self.pool.stop()
+        self.pool.join()
+
     def look(self, now: float) -> None:
         """Kill the process where the attempt under way goes beyond a limit."""
         if self.vigil is None or self.attempt is None or self.attempt.done() or self.process is None or self.ending:
@@ -112,6 +116,7 @@ class ProcessPool:
         self._unfinished: set[_Task] = set()
         self._idle = [_Worker(threads, own[i % len(own)] if own else None) for i in reversed(range(workers))]
         self._all = [*self._idle]
+        self._burials: list[threading.Thread] = []
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         task = _Task(function, arguments)
@@ -138,6 +143,8 @@ class ProcessPool:
             task.future.set_exception(CancelledError("the pool was closed"))
         for worker in self._all:
             worker.pool.join()
+        for burial in self._burials:
+            burial.join()
 
     def _watch(self) -> None:
         awake = limits.Waking()
@@ -200,9 +207,12 @@ class ProcessPool:
             return True
 
     def _replaced(self, worker: _Worker) -> _Worker:
-        worker.pool.stop()
-        self._all.append(_Worker(self.threads, worker.gpu))  # the old one stays, to be joined when all are closed
-        return self._all[-1]
+        """A new worker in place of one that died, whose files and threads are let go of beside: it may be in one."""
+        burial = threading.Thread(target=worker.end, name="end of a worker", daemon=True)
+        burial.start()
+        self._burials = [each for each in self._burials if each.is_alive()] + [burial]
+        self._all[self._all.index(worker)] = new = _Worker(self.threads, worker.gpu)
+        return new
 
 
 def _refuse_unguarded_script() -> None:
