@@ -59,6 +59,7 @@ class _Worker:
     def end(self) -> None:
         self.pool.stop()
         self.pool.join()
+        self.pool = self.process = None  # each knows the other: their open files would wait for the garbage collector
 
     def look(self, now: float) -> None:
         """Kill the process where the attempt under way goes beyond a limit."""
